@@ -1,0 +1,87 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Warnings are errors in our targets; dependencies keep their own settings.
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+/// A library target of ours with the project's settings.
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+/// A test target beside the target that it tests.
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil
+) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let collections: Target.Dependency = .product(name: "Collections", package: "swift-collections")
+
+let package = Package(
+    name: "varve",
+    products: [
+        .executable(name: "varve", targets: ["varve"]),
+        .library(name: "LCCheckpoint", targets: ["LCCheckpoint"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // C libraries of the system, and the few system calls that Swift can't reach.
+        .systemLibrary(name: "CNNG", providers: [.apt(["libnng-dev"])]),
+        .systemLibrary(name: "CBLAS", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "CSystem"),
+
+        // What is pure: bytes, numbers and decisions, without IO.
+        library("LCCheckpoint", ["CXXHash"]),
+        library("Tensors"),
+        library("Wire", ["Tensors", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+        library("MachineCore", ["Wire"]),
+        library("CoordinatorLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint", collections]),
+        library("ShardLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint", collections]),
+        library("StoreLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint", collections]),
+        library("WorkerLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint", collections]),
+        library("Training", ["Tensors", "CBLAS", "CZlib"]),
+        library("ParameterState", ["Tensors", "LCCheckpoint", "Training"]),
+
+        // What touches the world.
+        library("NNG", ["CNNG"]),
+        library("Storage", ["CSystem", "CXXHash", .product(name: "GRDB", package: "GRDB.swift")]),
+        library(
+            "Node",
+            [
+                "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
+                "NNG", "Storage", "Training", "ParameterState", "LCCheckpoint", "Tensors", "CSystem", log,
+            ]),
+        library("Cluster", ["CSystem", .product(name: "Yams", package: "Yams")]),
+        library(
+            "Simulation",
+            [
+                "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
+                "ParameterState", "Training", "LCCheckpoint", "Tensors",
+            ]),
+        .executableTarget(
+            name: "varve",
+            dependencies: [
+                "LCCheckpoint", "Tensors", "Node", "Cluster", "Simulation", "Storage", "Training", "Wire",
+                "NNG", "CSystem", log, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+
+        tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"]),
+        tests("TensorsTests", ["Tensors"]),
+        tests("TrainingTests", ["Training", "Tensors"]),
+        tests("NNGTests", ["NNG"]),
+        tests("StorageTests", ["Storage"]),
+        tests("ClusterTests", ["Cluster"]),
+    ]
+)
