@@ -17,7 +17,6 @@ func tests(
 }
 
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
-let collections: Target.Dependency = .product(name: "Collections", package: "swift-collections")
 
 let package = Package(
     name: "varve",
@@ -27,7 +26,6 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -44,12 +42,14 @@ let package = Package(
         // What is pure: bytes, numbers and decisions, without IO.
         library("LCCheckpoint", ["CXXHash"]),
         library("Tensors"),
-        library("Wire", ["Tensors", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+        .target(
+            name: "Wire", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            exclude: ["varve.proto"], swiftSettings: strict),
         library("MachineCore", ["Wire"]),
-        library("CoordinatorLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint", collections]),
-        library("ShardLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint", collections]),
-        library("StoreLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint", collections]),
-        library("WorkerLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint", collections]),
+        library("CoordinatorLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint"]),
+        library("ShardLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint"]),
+        library("StoreLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint"]),
+        library("WorkerLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint"]),
         library("Training", ["Tensors", "CBLAS", "CZlib"]),
         library("ParameterState", ["Tensors", "LCCheckpoint", "Training"]),
 

@@ -1,0 +1,227 @@
+import MachineCore
+import Wire
+
+/// The decisions of the coordinator: who is who, what is committed, and how the model comes back.
+///
+/// Invariants:
+/// - An epoch, a timeline, an incarnation and a commit are durable before any other node hears of them.
+/// - `durable`, `atomic`: a step is committed only when every shard has told of a part of the current timeline that
+///   `writeQuorum` stores acknowledged.
+/// - `fenced`: before a restore begins, so many stores have promised the new epoch that no older writer can reach a
+///   quorum any more; then what the stores hold decides which step is restored.
+/// - `proved`: a shard counts as restored only with the digest that the manifest names.
+/// - `monotonic`: the committed step never goes back, unless every copy of it is damaged; that is reported as an error.
+/// - No tensor bytes pass through here.
+public struct CoordinatorMachine: Machine {
+    public enum Action: Sendable {
+        /// Make this durable in one transaction, on the condition that this process still leads.
+        case persist(CoordinatorState, commits: [Manifest], deletes: [UInt64])
+        /// A sentence for the history that operators read.
+        case record(node: String, kind: String, sentence: String)
+    }
+
+    public enum Completion: Sendable {
+        case persisted
+        /// Another process leads now.
+        case notLeader
+        case persistFailed(String)
+    }
+
+    /// What waits for the state to be durable.
+    enum Continuation: Sendable {
+        case announce
+        case joined(NodeID, nonce: UInt64, asker: NodeID)
+        case committed([Manifest])
+        case fence
+        case answer(id: UInt64, to: NodeID)
+    }
+
+    struct Recovery: Sendable {
+        /// Shards whose state is gone.
+        var lost: Set<Int>
+        var promised: Set<Int> = []
+        /// Newer parts than the last commit, as the stores tell them: step → shard → payload digest → stores.
+        var found: [UInt64: [Int: [String: (part: Part, stores: Set<Int>)]]] = [:]
+        var quorumAt: Instant?
+        var frozen: [Int: UInt64] = [:]
+        var restored: Set<Int> = []
+        var restoreStep: Int64 = -1
+        var maxStep: Int64 = .max
+        var stepBefore: UInt64 = 0
+        var failedRounds: [Int: Int] = [:]
+    }
+
+    struct Fault: Sendable {
+        var began: Instant
+        var detected: Instant
+        var cause: String
+        var lostSteps: UInt64 = 0
+    }
+
+    struct Liveness: Sendable {
+        var lastHeard: Instant
+        var live: Bool
+        var state = "joining"
+        var step: UInt64 = 0
+        var stallNanoseconds: UInt64 = 0
+        var caughtUp = false
+        var line: UInt64 = 0
+        var retainNumber: UInt64 = 0
+        var manifestStep: UInt64 = 0
+    }
+
+    public let identityRun: String
+    let settings: RunSettings
+    let configuration: String
+    /// The state as it is decided; a part of it may still be on its way to the disk.
+    var durable: CoordinatorState
+    /// The state as the disk holds it: the only one that other nodes hear of.
+    var stable: CoordinatorState
+    var persisting: CoordinatorState?
+    var viewNumber: UInt64
+    var recovery: Recovery?
+    var liveness: [NodeID: Liveness] = [:]
+    var faults: [NodeID: Fault] = [:]
+    var parts: [UInt64: [Int: Part]] = [:]
+    var manifests: [UInt64: Manifest] = [:]
+    var committing: Set<UInt64> = []
+    var pending: [[Continuation]] = []
+    var batch: [Continuation] = []
+    var batchCommits: [Manifest] = []
+    var batchDeletes: [UInt64] = []
+    var dirty = false
+    var losses: [UInt64: [Int: Float]] = [:]
+    var newestStep: UInt64 = 0
+    var lastLoss: Float = .nan
+    var acknowledged: [Int: UInt64] = [:]
+    var stepTimes: [(step: UInt64, at: Instant)] = []
+    var notices: [(number: UInt64, json: String)] = []
+    var noticeNumber: UInt64 = 0
+    var followers: [NodeID: Instant] = [:]
+    var retain = Retain()
+    var startedAt: Instant?
+    var stallTotal: [Int: UInt64] = [:]
+    var verifies: [UInt64: VerifyRound] = [:]
+    var fenceResendAt: Instant?
+    var unrecoverable: String?
+    var forcedPrune = false
+    var stopDeadline: Instant?
+    let epochAtStart: UInt64
+
+    /// - Parameters:
+    ///   - state: what the database holds; nil for a new run.
+    ///   - manifests: committed ones.
+    public init(
+        run: String, settings: RunSettings, configuration: String, state: CoordinatorState?, manifests: [Manifest],
+        now: Instant
+    ) {
+        identityRun = run
+        self.settings = settings
+        self.configuration = configuration
+        durable = state ?? CoordinatorState()
+        stable = durable
+        viewNumber = durable.viewNumber
+        if state == nil {
+            durable.committedStep = -1
+            durable.nextIncarnation = 1
+            durable.phase = .forming
+            stable = durable
+        }
+        durable.epoch += 1
+        epochAtStart = durable.epoch
+        durable.targetStep = settings.steps
+        for manifest in manifests { self.manifests[manifest.step] = manifest }
+        for member in durable.members {
+            if let node = NodeID(member.node) { liveness[node] = Liveness(lastHeard: now, live: true) }
+        }
+        newestStep = UInt64(max(durable.committedStep, 0))
+        if durable.phase == .finished && Int64(durable.targetStep) > durable.committedStep { durable.phase = .running }
+        switch durable.phase {
+        case .fencing, .freezing, .restoring:
+            recovery = Recovery(lost: Set(durable.lostShards.map { Int($0) }), stepBefore: newestStep)
+            durable.phase = .fencing
+            then(.fence)
+        case .forming, .running, .finished, .UNRECOGNIZED: then(.announce)
+        }
+        updateRetain()
+    }
+
+    public var identity: Identity {
+        Identity(node: .coordinator, run: identityRun, incarnation: stable.epoch, epoch: stable.epoch)
+    }
+    public var dialable: [NodeID: String] { [:] }
+    public var committedStep: Int64 { durable.committedStep }
+    public var phase: Phase { durable.phase }
+    public var isFinished: Bool { durable.phase == .finished }
+
+    public var nextDeadline: Instant? {
+        var next: Instant?
+        func consider(_ candidate: Instant?) {
+            if let candidate, next.map({ candidate < $0 }) ?? true { next = candidate }
+        }
+        if dirty { return Instant(nanoseconds: 0) }
+        for entry in liveness.values where entry.live { consider(entry.lastHeard + settings.lease) }
+        consider(fenceResendAt)
+        consider(recovery?.quorumAt.map { $0 + Self.inventoryPatience })
+        for round in verifies.values { consider(round.deadline) }
+        consider(stopDeadline)
+        return next
+    }
+
+    /// How long the stores beyond the quorum are waited for before the restored step is chosen.
+    static let inventoryPatience = Instant.Span.milliseconds(100)
+
+    // MARK: The view
+
+    var view: View {
+        var view = View()
+        view.number = viewNumber
+        view.epoch = stable.epoch
+        view.line = stable.line
+        view.phase = stable.phase
+        view.committedStep = stable.committedStep
+        view.targetStep = stable.targetStep
+        view.restores = stable.restores
+        view.resumeVersion = stable.resumeVersion
+        view.members = stable.members.map { member in
+            var member = member
+            member.live = NodeID(member.node).flatMap { liveness[$0]?.live } ?? false
+            return member
+        }
+        return view
+    }
+
+    func member(_ node: NodeID) -> Member? { durable.members.first { $0.node == node.description } }
+
+    func live(_ role: Role) -> [NodeID] {
+        liveness.filter { $0.key.role == role && $0.value.live }.keys.sorted()
+    }
+
+    mutating func announce(into effects: inout Effects<Action>) {
+        viewNumber += 1
+        let view = view
+        for node in liveness.keys.sorted() where liveness[node]?.live == true {
+            effects.send(.view(view), to: node)
+        }
+    }
+
+    // MARK: Durability
+
+    mutating func then(_ continuation: Continuation) {
+        dirty = true
+        batch.append(continuation)
+    }
+
+    mutating func flush(into effects: inout Effects<Action>) {
+        // One transaction at a time; what comes meanwhile shares the next one.
+        guard dirty, pending.isEmpty else { return }
+        dirty = false
+        pending.append(batch)
+        durable.viewNumber = viewNumber + 1
+        persisting = durable
+        effects.perform(.persist(durable, commits: batchCommits, deletes: batchDeletes))
+        batch = []
+        batchCommits = []
+        batchDeletes = []
+    }
+}

@@ -1,0 +1,237 @@
+import MachineCore
+import Wire
+
+extension StoreMachine {
+    public mutating func handle(_ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>) {
+        switch event {
+        case .message(let packet, let sender): receive(packet, from: sender, at: now, into: &effects)
+        case .completed(let completion): finish(completion, at: now, into: &effects)
+        case .tick: break
+        case .peerConnected(let peer):
+            if peer == .coordinator { membership.heartbeatNow() }
+            if inventoriesMissing.contains(peer) { inventoryDue = now }
+        case .peerDisconnected: break
+        }
+        startWriting(into: &effects)
+        checkTimers(at: now, into: &effects)
+    }
+
+    private mutating func receive(
+        _ packet: Packet, from sender: NodeID, at now: Instant, into effects: inout Effects<Action>
+    ) {
+        guard let body = packet.envelope.body else { return }
+        switch body {
+        case .append(let append):
+            receiveAppend(append.part, packet: packet, from: sender, into: &effects)
+        case .fetchChain(let fetch): serveChain(fetch, to: sender, into: &effects)
+        case .fetchRecord(let fetch): serveRecord(fetch, to: sender, into: &effects)
+        case .inventoryRequest(let request):
+            var inventory = Inventory()
+            inventory.request = request.request
+            inventory.parts = index.values.sorted { ($0.shard, $0.step) < ($1.shard, $1.step) }
+            inventory.committedStep = committedStep
+            effects.send(.inventory(inventory), to: sender)
+        case .inventory(let inventory): takeInventory(inventory, from: sender, at: now, into: &effects)
+        case .recordPart(let record):
+            takeRecord(record, payload: packet.payload, from: sender, at: now, into: &effects)
+        case .fetchFailed(let failure):
+            repairFailed(shard: failure.shard, step: failure.step, by: sender, at: now, into: &effects)
+        case .fence(let fence): receiveFence(fence, from: sender, into: &effects)
+        case .view(let view): takeView(view, at: now, into: &effects)
+        case .heartbeatReply(let reply): takeReply(reply, into: &effects)
+        case .ask(let ask) where sender == .coordinator && (ask.what == "verify" || ask.what == "repair"):
+            effects.perform(.verify(asked: ask.id, repair: ask.what == "repair"))
+        case .refused(let refusal):
+            if refusal.fatal && sender == .coordinator { effects.exit(refusal.reason, failed: false) }
+        case .join, .joined, .heartbeat, .prepared, .restored, .restoreFailed, .frozen, .promised, .nodeExited, .ask,
+            .answer, .notice, .position, .positionReply, .pull, .parameters, .push, .appended, .appendRefused,
+            .chainPart:
+            break
+        }
+    }
+
+    // MARK: Writing
+
+    private mutating func receiveAppend(
+        _ part: Part, packet: Packet, from sender: NodeID, into effects: inout Effects<Action>
+    ) {
+        let key = Key(shard: part.shard, step: part.step)
+        func refuse(_ reason: String) {
+            var refusal = AppendRefused()
+            refusal.shard = part.shard
+            refusal.step = part.step
+            refusal.promisedEpoch = promisedEpoch
+            refusal.reason = reason
+            effects.send(.appendRefused(refusal), to: sender)
+        }
+        guard part.epoch >= promisedEpoch else {
+            effects.report(
+                .warning, "fenced",
+                "refused step \(part.step) of shard-\(part.shard): its epoch \(part.epoch) is older than the promised \(promisedEpoch)")
+            return refuse("epoch \(part.epoch) is older than the promised epoch \(promisedEpoch)")
+        }
+        guard let payload = packet.payload, UInt64(payload.count) == part.encodedBytes else {
+            return refuse("the frame has \(packet.payload?.count ?? 0) bytes, its header says \(part.encodedBytes)")
+        }
+        if let known = index[key] {
+            if known.payloadDigest == part.payloadDigest {
+                acknowledge(part, to: sender, into: &effects)
+                return
+            }
+            guard part.epoch > known.epoch, part.line > known.line else {
+                effects.report(
+                    .error, "single-writer",
+                    "two different payloads for step \(part.step) of shard-\(part.shard) in epoch \(part.epoch)")
+                return refuse("another payload for this step is already stored")
+            }
+            if let manifest = manifests[part.step],
+                manifest.parts.contains(where: { $0.shard == part.shard && $0.payloadDigest == known.payloadDigest })
+            {
+                effects.report(
+                    .error, "monotonic", "refused to replace the committed step \(part.step) of shard-\(part.shard)")
+                return refuse("step \(part.step) is committed with another payload")
+            }
+        }
+        if isPending(part) {
+            addAsker(part, sender)
+            return
+        }
+        guard queuedBytes + payload.count <= settings.maxQueuedBytes else {
+            return refuse("\(queuedBytes) bytes wait for the disk already")
+        }
+        if part.epoch > promisedEpoch { queuePromise(part.epoch) }
+        enqueue(Pending(write: .record(part, payload: payload), asker: sender))
+    }
+
+    private func isPending(_ part: Part) -> Bool {
+        func matches(_ pending: Pending) -> Bool {
+            if case .record(let other, _) = pending.write {
+                return other.shard == part.shard && other.step == part.step && other.payloadDigest == part.payloadDigest
+            }
+            return false
+        }
+        return writing.contains(where: matches) || queue.contains(where: matches)
+    }
+
+    private mutating func addAsker(_ part: Part, _ sender: NodeID) {
+        // The same shard asked again while its record is under way: the one answer serves both.
+        for position in writing.indices {
+            if case .record(let other, _) = writing[position].write, other.payloadDigest == part.payloadDigest {
+                writing[position].asker = sender
+            }
+        }
+    }
+
+    func acknowledge(_ part: Part, to asker: NodeID, into effects: inout Effects<Action>) {
+        var ack = Appended()
+        ack.shard = part.shard
+        ack.step = part.step
+        ack.payloadDigest = part.payloadDigest
+        effects.send(.appended(ack), to: asker)
+    }
+
+    mutating func queuePromise(_ epoch: UInt64) {
+        promisedEpoch = epoch
+        enqueue(Pending(write: .promise(epoch: epoch), asker: nil))
+    }
+
+    mutating func enqueue(_ pending: Pending) {
+        if case .record(_, let payload) = pending.write { queuedBytes += payload.count }
+        queue.append(pending)
+    }
+
+    private mutating func startWriting(into effects: inout Effects<Action>) {
+        guard writing.isEmpty, !queue.isEmpty else { return }
+        swap(&writing, &queue)
+        effects.perform(.write(writing.map(\.write)))
+    }
+
+    private mutating func receiveFence(_ fence: Fence, from sender: NodeID, into effects: inout Effects<Action>) {
+        guard fence.epoch >= promisedEpoch else {
+            effects.report(
+                .warning, "fenced", "a coordinator of epoch \(fence.epoch) was refused: \(promisedEpoch) is promised")
+            return
+        }
+        fenceStep = fence.committedStep
+        // Written even when the epoch is known, so that the answer follows everything that is under way.
+        promisedEpoch = fence.epoch
+        enqueue(Pending(write: .promise(epoch: fence.epoch), asker: sender))
+    }
+
+    // MARK: Completions
+
+    private mutating func finish(
+        _ completion: Completion, at now: Instant, into effects: inout Effects<Action>
+    ) {
+        switch completion {
+        case .written: batchWritten(at: now, into: &effects)
+        case .writeFailed(let reason, let fatal):
+            if fatal {
+                effects.exit("the disk failed: \(reason); nothing of the last batch was acknowledged", failed: true)
+                return
+            }
+            diskRefused(reason, into: &effects)
+        case .read(let parts, let payload, let purpose): answerRead(parts, payload, purpose, into: &effects)
+        case .readFailed(let damage, let purpose): readFailed(damage, purpose, at: now, into: &effects)
+        case .compacted(let freedBytes):
+            compacting = false
+            if freedBytes > 0 { effects.report(.debug, "compaction", "freed \(freedBytes) bytes") }
+        case .compactionFailed(let reason):
+            compacting = false
+            effects.report(.warning, "compaction", "compaction failed: \(reason)")
+        case .verified(let asked, let checked, let damages, let repair):
+            verified(asked: asked, checked: checked, damages: damages, repair: repair, at: now, into: &effects)
+        }
+    }
+
+    private mutating func batchWritten(at now: Instant, into effects: inout Effects<Action>) {
+        diskRefusal = nil
+        for pending in writing {
+            switch pending.write {
+            case .promise(let epoch):
+                if let asker = pending.asker { sendPromised(epoch, to: asker, into: &effects) }
+            case .record(let part, let payload):
+                queuedBytes -= payload.count
+                let key = Key(shard: part.shard, step: part.step)
+                index[key] = part
+                damaged[key] = nil
+                repairs[key] = nil
+                if let asker = pending.asker { acknowledge(part, to: asker, into: &effects) }
+                noticeGap(before: part, at: now)
+            case .manifest(let manifest):
+                manifests[manifest.step] = manifest
+                manifestStep = max(manifestStep, Int64(manifest.step))
+            case .drop: break
+            }
+        }
+        writing.removeAll(keepingCapacity: true)
+        updateCaughtUp(into: &effects)
+        maybeCompact(into: &effects)
+    }
+
+    private mutating func diskRefused(_ reason: String, into effects: inout Effects<Action>) {
+        if diskRefusal == nil { effects.report(.error, "disk", "appends are refused: \(reason)") }
+        diskRefusal = reason
+        for pending in writing {
+            guard case .record(let part, let payload) = pending.write else { continue }
+            queuedBytes -= payload.count
+            guard let asker = pending.asker else { continue }
+            var refusal = AppendRefused()
+            refusal.shard = part.shard
+            refusal.step = part.step
+            refusal.promisedEpoch = promisedEpoch
+            refusal.reason = reason
+            effects.send(.appendRefused(refusal), to: asker)
+        }
+        writing.removeAll(keepingCapacity: true)
+    }
+
+    private func sendPromised(_ epoch: UInt64, to asker: NodeID, into effects: inout Effects<Action>) {
+        guard epoch == promisedEpoch else { return }
+        var promised = Promised()
+        promised.epoch = epoch
+        promised.parts = index.values.filter { Int64($0.step) > fenceStep }
+            .sorted { ($0.step, $0.shard) < ($1.step, $1.shard) }
+        effects.send(.promised(promised), to: asker)
+    }
+}

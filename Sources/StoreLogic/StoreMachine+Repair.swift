@@ -1,0 +1,246 @@
+import MachineCore
+import Wire
+
+/// How a store comes to hold what it should: inventories of its peers, repairs of single records, retention.
+extension StoreMachine {
+    mutating func markDamaged(_ key: Key, at now: Instant) {
+        guard let part = index.removeValue(forKey: key) else { return }
+        damaged[key] = part
+        startRepair(part, at: now)
+    }
+
+    /// Asks peers for a record one after another; the answer is checked against the digest before it is written.
+    mutating func startRepair(_ part: Part, at now: Instant) {
+        let key = Key(shard: part.shard, step: part.step)
+        guard repairs[key] == nil, repairs.count < 4096 else { return }
+        repairs[key] = Repair(part: part, deadline: now, request: 0)
+    }
+
+    mutating func checkTimers(at now: Instant, into effects: inout Effects<Action>) {
+        for key in repairs.keys.sorted() {
+            if let repair = repairs[key], now >= repair.deadline {
+                askForRepair(key, repair, at: now, into: &effects)
+            }
+        }
+        if let due = inventoryDue, now >= due { askInventories(at: now, into: &effects) }
+        if let verifyDeadline, now >= verifyDeadline { answerVerify(into: &effects) }
+        if membership.heartbeatIsDue(at: now) { sendHeartbeat(at: now, into: &effects) }
+    }
+
+    private mutating func askForRepair(
+        _ key: Key, _ known: Repair, at now: Instant, into effects: inout Effects<Action>
+    ) {
+        var repair = known
+        let peers = Self.replicas(ofShard: key.shard, settings: settings).filter { $0 != identity.node }
+        guard !peers.isEmpty else {
+            repairs[key] = nil
+            return
+        }
+        if repair.triedPeers.count >= peers.count { repair.triedPeers = [] }
+        guard let peer = peers.first(where: { !repair.triedPeers.contains($0) }) else { return }
+        repair.triedPeers.insert(peer)
+        repair.request = nextRequest
+        nextRequest += 1
+        repair.deadline = now + settings.retry
+        repairs[key] = repair
+        var fetch = FetchRecord()
+        fetch.request = repair.request
+        fetch.shard = key.shard
+        fetch.step = key.step
+        fetch.payloadDigest = repair.part.payloadDigest
+        effects.send(.fetchRecord(fetch), to: peer)
+    }
+
+    mutating func repairFailed(
+        shard: UInt32, step: UInt64, by peer: NodeID, at now: Instant, into effects: inout Effects<Action>
+    ) {
+        let key = Key(shard: shard, step: step)
+        guard var repair = repairs[key] else { return }
+        let peers = Self.replicas(ofShard: shard, settings: settings).filter { $0 != identity.node }
+        // The next peer at once; after the last one, a pause.
+        if repair.triedPeers.count < peers.count { repair.deadline = now }
+        repairs[key] = repair
+    }
+
+    mutating func takeRecord(
+        _ record: RecordPart, payload: Payload?, from peer: NodeID, at now: Instant,
+        into effects: inout Effects<Action>
+    ) {
+        let key = Key(shard: record.part.shard, step: record.part.step)
+        guard let repair = repairs[key], repair.request == record.request,
+            repair.part.payloadDigest == record.part.payloadDigest, let payload,
+            UInt64(payload.count) == record.part.encodedBytes
+        else { return }
+        if index[key] != nil {
+            repairs[key] = nil
+            return
+        }
+        // The shell computes the digest of the payload before it writes, and refuses another one.
+        repairs[key]?.deadline = now + .milliseconds(5_000)
+        enqueue(Pending(write: .record(record.part, payload: payload), asker: nil))
+    }
+
+    // MARK: Catching up
+
+    mutating func takeView(_ view: View, at now: Instant, into effects: inout Effects<Action>) {
+        guard membership.take(view) == .taken else { return }
+        if membership.isReplaced {
+            effects.exit("\(identity.node) was replaced by another process", failed: false)
+            return
+        }
+        if view.epoch > promisedEpoch { queuePromise(view.epoch) }
+        committedStep = max(committedStep, view.committedStep)
+        if inventoriesMissing.isEmpty && !askedInventories && membership.members(of: .store).count > 1 {
+            askedInventories = true
+            inventoriesMissing = Set(
+                membership.members(of: .store).map(\.node).filter { $0 != identity.node })
+            inventoryDue = now
+        }
+        updateCaughtUp(into: &effects)
+        if caughtUp { membership.heartbeatNow() }
+    }
+
+    /// A delta whose base is not here shows that appends were missed: the peers are asked for what they hold.
+    mutating func noticeGap(before part: Part, at now: Instant) {
+        guard part.kind == .delta, inventoryDue == nil else { return }
+        let base = Key(shard: part.shard, step: part.baseStep)
+        guard index[base] == nil, repairs[base] == nil else { return }
+        inventoriesMissing = Set(
+            membership.members(of: .store).filter { $0.member.live && $0.node != identity.node }.map(\.node))
+        inventoryDue = inventoriesMissing.isEmpty ? nil : now
+    }
+
+    private mutating func askInventories(at now: Instant, into effects: inout Effects<Action>) {
+        let live = Set(membership.members(of: .store).filter(\.member.live).map(\.node))
+        for peer in inventoriesMissing.sorted() where live.contains(peer) {
+            var request = InventoryRequest()
+            request.request = nextRequest
+            nextRequest += 1
+            effects.send(.inventoryRequest(request), to: peer)
+        }
+        inventoryDue = inventoriesMissing.isEmpty ? nil : now + settings.retry
+    }
+
+    mutating func takeInventory(
+        _ inventory: Inventory, from peer: NodeID, at now: Instant, into effects: inout Effects<Action>
+    ) {
+        guard inventoriesMissing.remove(peer) != nil else { return }
+        if inventoriesMissing.isEmpty { inventoryDue = nil }
+        var missing = 0
+        for part in inventory.parts where holds(part.shard) {
+            let key = Key(shard: part.shard, step: part.step)
+            guard index[key] == nil else { continue }
+            startRepair(part, at: now)
+            missing += 1
+        }
+        if missing > 0 {
+            effects.report(.info, "catch-up", "\(missing) records are fetched from \(peer) and its peers")
+        }
+        updateCaughtUp(into: &effects)
+    }
+
+    mutating func updateCaughtUp(into effects: inout Effects<Action>) {
+        let live = membership.members(of: .store).filter { $0.member.live && $0.node != identity.node }
+        let heard = live.filter { !inventoriesMissing.contains($0.node) }
+        let now = repairs.isEmpty && (heard.count == live.count || membership.members(of: .store).count <= 1)
+        if now && !caughtUp { membership.heartbeatNow() }
+        caughtUp = now
+        if verifyWaiting != nil && repairs.isEmpty { answerVerify(into: &effects) }
+    }
+
+    // MARK: Retention
+
+    mutating func takeReply(_ reply: HeartbeatReply, into effects: inout Effects<Action>) {
+        committedStep = max(committedStep, reply.committedStep)
+        for manifest in reply.manifests where manifests[manifest.step] == nil {
+            manifests[manifest.step] = manifest
+            enqueue(Pending(write: .manifest(manifest), asker: nil))
+        }
+        if reply.hasRetain, reply.retain.number > retain.number {
+            retain = reply.retain
+            maybeCompact(into: &effects)
+        }
+    }
+
+    mutating func maybeCompact(into effects: inout Effects<Action>) {
+        guard !compacting, retain.number > compactedRetain, repairs.isEmpty else { return }
+        compactedRetain = retain.number
+        let keep = keptKeys()
+        let dead = index.keys.filter { !keep.contains($0) }
+        guard !dead.isEmpty else { return }
+        for key in dead { index[key] = nil }
+        manifests = manifests.filter { retain.steps.contains($0.key) || Int64($0.key) > retain.committedStep }
+        compacting = true
+        effects.perform(.compact(keep: keep))
+    }
+
+    /// Every record newer than the last commit, and the chains of the committed steps that are to be kept.
+    func keptKeys() -> Set<Key> {
+        var keep: Set<Key> = []
+        for (key, part) in index where Int64(part.step) > retain.committedStep { keepChain(key, &keep) }
+        let shards = Set(index.keys.map(\.shard))
+        for step in retain.steps {
+            for shard in shards { keepChain(Key(shard: shard, step: step), &keep) }
+        }
+        return keep
+    }
+
+    private func keepChain(_ first: Key, _ keep: inout Set<Key>) {
+        var key = first
+        while let part = index[key] ?? damaged[key], keep.insert(key).inserted, part.kind == .delta {
+            key = Key(shard: key.shard, step: part.baseStep)
+        }
+    }
+
+    // MARK: Telling
+
+    private mutating func sendHeartbeat(at now: Instant, into effects: inout Effects<Action>) {
+        var heartbeat = Heartbeat()
+        heartbeat.viewNumber = membership.view.number
+        heartbeat.state =
+            diskRefusal != nil ? "disk-full" : repairs.isEmpty ? (caughtUp ? "ready" : "joining") : "catching-up"
+        heartbeat.step = newestStep
+        heartbeat.caughtUp = caughtUp
+        heartbeat.retainNumber = retain.number
+        heartbeat.manifestStep = UInt64(max(manifestStep, 0))
+        heartbeat.sentNanoseconds = now.nanoseconds
+        effects.send(.heartbeat(heartbeat), to: .coordinator)
+    }
+
+    mutating func verified(
+        asked: UInt64, checked: Int, damages: [Damage], repair: Bool, at now: Instant,
+        into effects: inout Effects<Action>
+    ) {
+        verifyWaiting = (asked, checked, damages)
+        for damage in damages {
+            effects.report(.error, "damage", damage.what)
+            if repair, let key = damage.key { markDamaged(key, at: now) }
+        }
+        if repair && !repairs.isEmpty {
+            verifyDeadline = now + .milliseconds(20_000)
+        } else {
+            answerVerify(into: &effects)
+        }
+    }
+
+    /// `json`: {"checked": n, "corrupt": [{"step": s, "shard": i, "what": "…"}], "repaired": n}
+    private mutating func answerVerify(into effects: inout Effects<Action>) {
+        guard let waiting = verifyWaiting else { return }
+        verifyWaiting = nil
+        verifyDeadline = nil
+        let repaired = waiting.damages.filter { $0.key.map { index[$0] != nil && damaged[$0] == nil } ?? false }.count
+        var items = ""
+        for damage in waiting.damages {
+            let step = damage.key.map { String($0.step) } ?? "null"
+            let shard = damage.key.map { String($0.shard) } ?? "null"
+            items += "\(items.isEmpty ? "" : ",")"
+            items += "{\"step\":\(step),\"shard\":\(shard),\"what\":\(JSONText.quoted(damage.what))}"
+        }
+        var answer = Answer()
+        answer.id = waiting.asked
+        answer.ok = true
+        answer.last = true
+        answer.json = "{\"checked\":\(waiting.checked),\"corrupt\":[\(items)],\"repaired\":\(repaired)}"
+        effects.send(.answer(answer), to: .coordinator)
+    }
+}

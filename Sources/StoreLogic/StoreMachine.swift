@@ -1,0 +1,185 @@
+import MachineCore
+import Wire
+
+/// The decisions of a checkpoint store.
+///
+/// Invariants:
+/// - `fenced`: nothing older than the promised epoch is written; the promise is in the same synced batch as the first
+///   record that relies on it, or in an earlier one.
+/// - `durable`: `Appended` and `Promised` leave only after the batch that holds them is synced.
+/// - `single-writer`: at one (shard, step) at most one payload is current; another payload of the same epoch is refused,
+///   and one that a manifest names is never replaced.
+/// - `tail`: a record found damaged is never served; it is fetched from a peer and checked against its digest.
+public struct StoreMachine: Machine {
+    /// Names one record in the index.
+    public struct Key: Sendable, Hashable, Comparable {
+        public var shard: UInt32
+        public var step: UInt64
+        public init(shard: UInt32, step: UInt64) {
+            self.shard = shard
+            self.step = step
+        }
+        public static func < (a: Key, b: Key) -> Bool { (a.shard, a.step) < (b.shard, b.step) }
+    }
+
+    /// One thing to write; a batch of them is synced together.
+    public enum Write: Sendable {
+        case promise(epoch: UInt64)
+        case record(Part, payload: Payload)
+        case manifest(Manifest)
+        /// Records of a step after a rollback: they are history, no restore may use them.
+        case drop(Key)
+    }
+
+    public enum Action: Sendable {
+        /// Write all, sync once.
+        case write([Write])
+        /// Read the frames of these parts, in order.
+        case read([Part], ReadPurpose)
+        /// Free what `keep` does not name.
+        case compact(keep: Set<Key>)
+        /// Read everything and compare with the checksums.
+        case verify(asked: UInt64, repair: Bool)
+    }
+
+    public enum ReadPurpose: Sendable {
+        case chain(request: UInt64, to: NodeID, last: Bool)
+        case record(request: UInt64, to: NodeID)
+    }
+
+    /// A record that can't be read as it was written.
+    public struct Damage: Sendable, Hashable {
+        public var key: Key?
+        public var what: String
+        public init(key: Key?, what: String) {
+            self.key = key
+            self.what = what
+        }
+    }
+
+    public enum Completion: Sendable {
+        case written
+        case writeFailed(reason: String, fatal: Bool)
+        case read([Part], Payload, ReadPurpose)
+        case readFailed(Damage, ReadPurpose)
+        case compacted(freedBytes: UInt64)
+        case compactionFailed(String)
+        case verified(asked: UInt64, checked: Int, damages: [Damage], repair: Bool)
+    }
+
+    /// What a store finds on its disk when it starts.
+    public struct Found: Sendable {
+        public var promisedEpoch: UInt64
+        public var parts: [Part]
+        public var manifests: [Manifest]
+        public var damages: [Damage]
+        public init(promisedEpoch: UInt64 = 0, parts: [Part] = [], manifests: [Manifest] = [], damages: [Damage] = []) {
+            self.promisedEpoch = promisedEpoch
+            self.parts = parts
+            self.manifests = manifests
+            self.damages = damages
+        }
+    }
+
+    struct Pending: Sendable {
+        var write: Write
+        /// To whom the write is acknowledged, if to anyone.
+        var asker: NodeID?
+    }
+
+    /// A repair that waits for a peer.
+    struct Repair: Sendable {
+        var part: Part
+        var triedPeers: Set<NodeID> = []
+        var deadline: Instant
+        var request: UInt64
+    }
+
+    public internal(set) var membership: Membership
+    let settings: Settings
+    var promisedEpoch: UInt64
+    var index: [Key: Part] = [:]
+    var manifests: [UInt64: Manifest] = [:]
+    var damaged: [Key: Part] = [:]
+    var committedStep: Int64 = -1
+    var writing: [Pending] = []
+    var queue: [Pending] = []
+    var queuedBytes = 0
+    var retain = Retain()
+    var compacting = false
+    var compactedRetain: UInt64 = 0
+    var askedInventories = false
+    /// Why the disk took no more at the last attempt; every append tries again.
+    var diskRefusal: String?
+    var fenceStep: Int64 = -1
+    var repairs: [Key: Repair] = [:]
+    var nextRequest: UInt64 = 1
+    var inventoryDue: Instant?
+    var inventoriesMissing: Set<NodeID> = []
+    var caughtUp = false
+    var manifestStep: Int64 = -1
+    var verifyWaiting: (asked: UInt64, checked: Int, damages: [Damage])?
+    var verifyDeadline: Instant?
+
+    public struct Settings: Sendable, Hashable {
+        public var stores: Int
+        public var replicas: Int
+        /// Bytes of appends that may wait for the disk; more are refused, and the shard tries again.
+        public var maxQueuedBytes: Int
+        /// Frames of one chain answer, together.
+        public var maxAnswerBytes: Int
+        public var retry: Instant.Span
+        public init(
+            stores: Int, replicas: Int, maxQueuedBytes: Int = 1 << 28, maxAnswerBytes: Int = 8 << 20,
+            retry: Instant.Span = .milliseconds(500)
+        ) {
+            self.stores = stores
+            self.replicas = replicas
+            self.maxQueuedBytes = maxQueuedBytes
+            self.maxAnswerBytes = maxAnswerBytes
+            self.retry = retry
+        }
+    }
+
+    public init(membership: Membership, settings: Settings, found: Found) {
+        self.membership = membership
+        self.settings = settings
+        promisedEpoch = found.promisedEpoch
+        for part in found.parts { index[Key(shard: part.shard, step: part.step)] = part }
+        for manifest in found.manifests {
+            manifests[manifest.step] = manifest
+            manifestStep = max(manifestStep, Int64(manifest.step))
+        }
+        for damage in found.damages {
+            guard let key = damage.key, let part = index.removeValue(forKey: key) else { continue }
+            damaged[key] = part
+        }
+        committedStep = manifestStep
+    }
+
+    public var identity: Identity { membership.identity }
+    public var dialable: [NodeID: String] { membership.endpoints(of: [.store]) }
+    public var newestStep: UInt64 { index.keys.map(\.step).max() ?? 0 }
+    /// The records that a restore may use, for tests and checkers.
+    public var records: [Key: Part] { index }
+
+    public var nextDeadline: Instant? {
+        var next = membership.nextDeadline
+        func consider(_ candidate: Instant?) {
+            if let candidate, next.map({ candidate < $0 }) ?? true { next = candidate }
+        }
+        consider(inventoryDue)
+        consider(verifyDeadline)
+        for repair in repairs.values { consider(repair.deadline) }
+        return next
+    }
+
+    /// Which stores hold a shard's part: `replicas` neighbours, beginning with the shard's own number.
+    public static func replicas(ofShard shard: UInt32, settings: Settings) -> [NodeID] {
+        Placement.stores(ofShard: Int(shard), stores: settings.stores, replicas: settings.replicas)
+    }
+
+    func holds(_ shard: UInt32) -> Bool {
+        Self.replicas(ofShard: shard, settings: settings).contains(identity.node)
+    }
+}
