@@ -4,8 +4,7 @@
 public struct Frame: Sendable {
     public let header: FrameHeader
     let bytes: [UInt8]
-    /// Where each scope lies in `bytes`.
-    let scopeRanges: [Range<Int>]
+    let scopes: [ScopeLayout]
 
     /// Parses a frame that fills `bytes`.
     ///
@@ -18,7 +17,7 @@ public struct Frame: Sendable {
     ) throws(CodecError) {
         let parts = try FrameParser(bytes: bytes, context: context, limits: limits).parse()
         header = parts.header
-        scopeRanges = parts.scopeRanges
+        scopes = parts.scopes
         self.bytes = Array(bytes)
     }
 
@@ -61,7 +60,7 @@ public struct Frame: Sendable {
 
     /// As `apply(to:)`, for sections of any format.
     public func apply(toBytes sections: [UnsafeMutableRawBufferPointer]) throws(CodecError) {
-        guard !header.sections.isEmpty || scopeRanges.isEmpty else {
+        guard !header.sections.isEmpty || scopes.isEmpty else {
             throw CodecError(
                 .layoutMismatch, "the frame leaves its layout to its base: parse it with the base's")
         }
@@ -75,13 +74,11 @@ public struct Frame: Sendable {
                 .layoutMismatch,
                 "section \(layout.name) has \(layout.byteCount) bytes and \(section.count) are given")
         }
-        for (scope, range) in scopeRanges.enumerated() {
-            var members: [ScopeMember] = []
-            for (section, layout) in zip(sections, header.sections) where layout.scope == scope {
-                members.append(ScopeMember(format: layout.format, bytes: section))
-            }
-            try decode(scope: range, into: members)
+        var members = [[ScopeMember]](repeating: [], count: scopes.count)
+        for (section, layout) in zip(sections, header.sections) {
+            members[layout.scope].append(ScopeMember(format: layout.format, bytes: section))
         }
+        for (scope, members) in zip(scopes, members) { try decode(scope, into: members) }
         var digest = StateDigestBuilder()
         for (section, layout) in zip(sections, header.sections) {
             digest.add(name: layout.name, format: layout.format, bytes: UnsafeRawBufferPointer(section))
