@@ -5,7 +5,8 @@ import ArgumentParser
 struct Varve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "varve",
-        abstract: "A parameter server whose training survives: compressed, replicated checkpoints of every step.",
+        abstract:
+            "A parameter server whose training survives: compressed, replicated checkpoints of every step.",
         subcommands: []
     )
 }

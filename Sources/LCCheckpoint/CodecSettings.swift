@@ -1,0 +1,58 @@
+/// How the elements of one scope are encoded.
+public struct CodecSettings: Hashable, Sendable {
+    public enum Kind: Hashable, Sendable {
+        /// Exponent quantization with priority promotion to `bits` bits: the `2^bits − 1` buckets with the
+        /// largest exponents are kept; with nil, every bucket is. `bits` is 1 to 16.
+        case lc(bits: Int?)
+        /// Bit for bit: the XOR with the previous state, by byte planes.
+        case exact
+    }
+
+    public enum Entropy: Hashable, Sendable {
+        /// Canonical Huffman, the paper's coder: never below 1 bit per element.
+        case huffman
+        /// The smallest of the coders that there are; never larger than `huffman`.
+        case best
+    }
+
+    public var kind: Kind
+    public var entropy: Entropy
+
+    public init(kind: Kind, entropy: Entropy = .best) {
+        self.kind = kind
+        self.entropy = entropy
+    }
+}
+
+/// How an element lies in memory, in little-endian bytes.
+///
+/// `lc` encodes the floating formats: each is read as Float32, and the reconstruction is rounded back to its
+/// format. `exact` carries every format as bits.
+public enum ElementFormat: UInt8, Hashable, Sendable, CaseIterable {
+    case float32 = 0
+    case float16 = 1
+    case bfloat16 = 2
+    case float64 = 3
+    case bits8 = 4
+    case bits16 = 5
+    case bits32 = 6
+    case bits64 = 7
+
+    /// Bytes per element.
+    public var byteCount: Int {
+        switch self {
+        case .bits8: 1
+        case .float16, .bfloat16, .bits16: 2
+        case .float32, .bits32: 4
+        case .float64, .bits64: 8
+        }
+    }
+
+    /// Whether `lc` may encode it.
+    public var isFloatingPoint: Bool {
+        switch self {
+        case .float32, .float16, .bfloat16, .float64: true
+        case .bits8, .bits16, .bits32, .bits64: false
+        }
+    }
+}

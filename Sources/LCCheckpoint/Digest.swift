@@ -1,0 +1,109 @@
+import CXXHash
+
+/// An XXH3-128 digest: finds damage and mix-ups; it isn't made to withstand forgers.
+public struct Digest: Hashable, Sendable, CustomStringConvertible {
+    public var high: UInt64
+    public var low: UInt64
+
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// Reads 32 hexadecimal digits, most significant first; nil for anything else.
+    public init?(hex: String) {
+        let digits = Array(hex.utf8)
+        guard digits.count == 32 else { return nil }
+        var words: (UInt64, UInt64) = (0, 0)
+        for (position, digit) in digits.enumerated() {
+            let value: UInt8
+            switch digit {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = digit - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = digit - UInt8(ascii: "a") + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): value = digit - UInt8(ascii: "A") + 10
+            default: return nil
+            }
+            if position < 16 {
+                words.0 = words.0 << 4 | UInt64(value)
+            } else {
+                words.1 = words.1 << 4 | UInt64(value)
+            }
+        }
+        (high, low) = words
+    }
+
+    /// 32 hexadecimal digits in lower case.
+    public var description: String { Digest.hex(high) + Digest.hex(low) }
+
+    /// The digest of some bytes, with seed 0.
+    public static func of(_ bytes: UnsafeRawBufferPointer) -> Digest {
+        let hash = XXH3_128bits(bytes.baseAddress, bytes.count)
+        return Digest(high: hash.high64, low: hash.low64)
+    }
+
+    private static func hex(_ word: UInt64) -> String {
+        let digits = String(word, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+}
+
+/// The digest of a state: of its sections' names, formats, counts and bytes, and of its metadata.
+///
+/// Each section is hashed by itself and the hashes are hashed together in the order of the names' bytes, so it
+/// doesn't matter in which order a frame holds the sections and how it groups them into scopes. Defined in
+/// docs/formats/frame.md.
+public enum StateDigest {
+    /// The digest of a state of Float32 sections.
+    ///
+    /// - Precondition: as many names as sections.
+    public static func of(
+        sections: [UnsafeBufferPointer<Float>], names: [String], metadata: [UInt8]
+    ) -> Digest {
+        precondition(sections.count == names.count, "one name for each section")
+        var builder = StateDigestBuilder()
+        for (name, section) in zip(names, sections) {
+            builder.add(name: name, format: .float32, bytes: UnsafeRawBufferPointer(section))
+        }
+        return builder.finish(metadata: metadata)
+    }
+
+    /// The digest of a state of sections in any format.
+    public static func of(
+        sections: [(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer)], metadata: [UInt8]
+    ) -> Digest {
+        var builder = StateDigestBuilder()
+        for section in sections {
+            builder.add(name: section.name, format: section.format, bytes: section.bytes)
+        }
+        return builder.finish(metadata: metadata)
+    }
+}
+
+/// Collects the sections' digests into the state's.
+struct StateDigestBuilder {
+    private var entries: [(name: [UInt8], record: [UInt8])] = []
+
+    mutating func add(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer) {
+        var record = [format.rawValue]
+        record.append(varint: UInt64(bytes.count / format.byteCount))
+        record.append(varint: UInt64(name.utf8.count))
+        record.append(contentsOf: name.utf8)
+        record.append(digest: Digest.of(bytes))
+        entries.append((Array(name.utf8), record))
+    }
+
+    /// Hashes the records in the order of their names' bytes, so the order of adding doesn't matter.
+    consuming func finish(metadata: [UInt8]) -> Digest {
+        entries.sort { $0.name.lexicographicallyPrecedes($1.name) }
+        var manifest: [UInt8] = []
+        for entry in entries { manifest.append(contentsOf: entry.record) }
+        manifest.append(littleEndian: UInt64(entries.count))
+        manifest.append(digest: metadata.withUnsafeBytes { Digest.of($0) })
+        return manifest.withUnsafeBytes { Digest.of($0) }
+    }
+}
+
+/// XXH3-64 with seed 0: the checksum over a frame's bytes.
+func checksum64(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    XXH3_64bits(bytes.baseAddress, bytes.count)
+}

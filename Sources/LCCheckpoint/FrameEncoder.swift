@@ -1,0 +1,159 @@
+/// A section's live values and its reconstruction, as bytes of its format.
+public struct SectionSource {
+    public var name: String
+    public var format: ElementFormat
+    /// Live values, little-endian, of any alignment.
+    public var target: UnsafeRawBufferPointer
+    /// In: what a restore of the previous checkpoint yields; out: what a restore of this one does.
+    /// As long as `target`; must not overlap it.
+    public var reconstruction: UnsafeMutableRawBufferPointer
+
+    public init(
+        name: String, format: ElementFormat, target: UnsafeRawBufferPointer,
+        reconstruction: UnsafeMutableRawBufferPointer
+    ) {
+        self.name = name
+        self.format = format
+        self.target = target
+        self.reconstruction = reconstruction
+    }
+}
+
+/// Writes one frame: one checkpoint of one state that is made of named sections.
+///
+/// Add every section of the state, then call `finish()`. The reconstructions are updated as sections are added,
+/// by the same code that a restore runs, so writer and reader agree bit for bit. If `add` throws, its arguments
+/// were wrong and no reconstruction has changed.
+public struct FrameEncoder {
+    /// What is encoded: see `FrameKind`.
+    public typealias Kind = FrameKind
+
+    let kind: FrameKind
+    let step: UInt64
+    let baseDigest: Digest?
+    let context: FrameContext?
+    var sections: [SectionLayout] = []
+    var names: Set<[UInt8]> = []
+    var scopes: [[UInt8]] = []
+    var metadata: [UInt8] = []
+    var digest = StateDigestBuilder()
+    var totals = ScopeTotals()
+
+    /// - Parameters:
+    ///   - baseDigest: the digest of the state that the delta builds on; nil for a base.
+    ///   - inheriting: what the reader has from the base. The frame leaves out what is the same.
+    ///
+    /// - Precondition: `baseDigest` is given for a delta and only for a delta.
+    public init(kind: Kind, step: UInt64, baseDigest: Digest?, inheriting context: FrameContext? = nil) {
+        precondition((kind == .delta) == (baseDigest != nil), "a delta names its base, a base has none")
+        self.kind = kind
+        self.step = step
+        self.baseDigest = baseDigest
+        self.context = kind == .delta ? context : nil
+    }
+
+    /// Encodes one Float32 section in a scope of its own.
+    ///
+    /// - Parameters:
+    ///   - target: the live values `u_t`.
+    ///   - reconstruction: in `ũ_{t−1}`, out `ũ_t`. For a base it becomes a copy of `target`.
+    ///   - settings: a base is always `exact`, whatever the kind here; the entropy coder is heeded.
+    public mutating func add(
+        section name: String, target: UnsafeBufferPointer<Float>,
+        reconstruction: UnsafeMutableBufferPointer<Float>, settings: CodecSettings
+    ) throws(CodecError) {
+        let source = SectionSource(
+            name: name, format: .float32, target: UnsafeRawBufferPointer(target),
+            reconstruction: UnsafeMutableRawBufferPointer(reconstruction))
+        try add(scope: [source], settings: settings)
+    }
+
+    /// Encodes sections that share one bucket table, end to end as one vector.
+    ///
+    /// `lc` takes floating formats only: elements are widened to Float32 for the delta, and the reconstruction is
+    /// rounded back to the section's format.
+    public mutating func add(scope sources: [SectionSource], settings: CodecSettings) throws(CodecError) {
+        try check(sources, settings)
+        for source in sources {
+            sections.append(
+                SectionLayout(
+                    name: source.name, format: source.format,
+                    elementCount: source.target.count / source.format.byteCount, scope: scopes.count))
+            names.insert(Array(source.name.utf8))
+        }
+        scopes.append(encodeScope(sources, settings: settings, isBase: kind == .base, totals: &totals))
+        for source in sources {
+            digest.add(
+                name: source.name, format: source.format,
+                bytes: UnsafeRawBufferPointer(source.reconstruction))
+        }
+    }
+
+    /// Sets the opaque bytes that the frame carries, covered by the digest: at most 1 MiB.
+    public mutating func add(metadata bytes: [UInt8]) throws(CodecError) {
+        guard bytes.count <= FrameLimits.metadataBytes else {
+            throw CodecError(
+                .limitExceeded,
+                "metadata has \(bytes.count) bytes and a frame carries at most \(FrameLimits.metadataBytes)")
+        }
+        metadata = bytes
+    }
+
+    /// Closes the frame.
+    public consuming func finish() -> EncodedFrame {
+        let stateDigest = digest.finish(metadata: metadata)
+        let bytes = assemble(stateDigest: stateDigest)
+        return EncodedFrame(
+            bytes: bytes, stateDigest: stateDigest, payloadDigest: bytes.withUnsafeBytes { Digest.of($0) },
+            statistics: totals.statistics(encodedBytes: bytes.count))
+    }
+
+    private func check(_ sources: [SectionSource], _ settings: CodecSettings) throws(CodecError) {
+        var added: Set<[UInt8]> = []
+        guard !sources.isEmpty else { throw CodecError(.invalidArgument, "a scope needs a section") }
+        guard sections.count + sources.count <= FrameLimits.default.maximumSections else {
+            throw CodecError(
+                .limitExceeded, "a frame holds at most \(FrameLimits.default.maximumSections) sections")
+        }
+        if case .lc(let bits?) = settings.kind, !(1...16).contains(bits) {
+            throw CodecError(.invalidArgument, "bits is \(bits) and must be 1 to 16, or all")
+        }
+        for source in sources {
+            let name = Array(source.name.utf8)
+            guard name.count <= FrameLimits.nameBytes, !names.contains(name), added.insert(name).inserted
+            else {
+                throw CodecError(
+                    .invalidArgument, "section \(source.name) comes twice or its name is too long")
+            }
+            guard source.target.count == source.reconstruction.count,
+                source.target.count % source.format.byteCount == 0
+            else {
+                throw CodecError(
+                    .layoutMismatch,
+                    "section \(source.name) has \(source.target.count) bytes and its reconstruction \(source.reconstruction.count)"
+                )
+            }
+            if case .lc = settings.kind, !source.format.isFloatingPoint, kind == .delta {
+                throw CodecError(.invalidArgument, "section \(source.name) isn't floating-point: use exact")
+            }
+        }
+    }
+}
+
+/// Sums over scopes that become the frame's statistics.
+struct ScopeTotals {
+    var elements = 0
+    var rawBytes = 0
+    /// Order-0 entropy in bits, over all elements.
+    var entropyBits = 0.0
+    /// Sums of squares.
+    var error = 0.0
+    var norm = 0.0
+
+    func statistics(encodedBytes: Int) -> FrameStatistics {
+        let relative = norm > 0 ? (error / norm).squareRoot() : (error > 0 ? .infinity : 0)
+        return FrameStatistics(
+            elements: elements, rawBytes: rawBytes, encodedBytes: encodedBytes,
+            entropyBits: elements == 0 ? 0 : entropyBits / Double(elements), relativeError: relative)
+    }
+}

@@ -1,0 +1,111 @@
+/// What a frame holds: the full state, or a step from one state to the next.
+public enum FrameKind: UInt8, Hashable, Sendable {
+    /// The exact full state; builds on nothing.
+    case base = 0
+    /// A change of the state that `FrameHeader.baseDigest` names.
+    case delta = 1
+}
+
+/// A named vector of a state, and the scope (the group with one bucket table) that it is encoded in.
+public struct SectionLayout: Hashable, Sendable {
+    public var name: String
+    public var format: ElementFormat
+    public var elementCount: Int
+    /// Index into `FrameHeader.scopes`.
+    public var scope: Int
+
+    public init(name: String, format: ElementFormat, elementCount: Int, scope: Int) {
+        self.name = name
+        self.format = format
+        self.elementCount = elementCount
+        self.scope = scope
+    }
+
+    /// Bytes of the section in memory.
+    public var byteCount: Int { elementCount * format.byteCount }
+}
+
+/// What a delta frame may leave out because its base has it already.
+public struct FrameContext: Hashable, Sendable {
+    public var sections: [SectionLayout]
+    public var metadata: [UInt8]
+
+    public init(sections: [SectionLayout], metadata: [UInt8]) {
+        self.sections = sections
+        self.metadata = metadata
+    }
+}
+
+/// What a frame says of itself, checked.
+public struct FrameHeader: Hashable, Sendable {
+    public var kind: FrameKind
+    public var step: UInt64
+    /// The state that a delta builds on; nil for a base.
+    public var baseDigest: Digest?
+    /// The state that the frame yields.
+    public var stateDigest: Digest
+    /// The sections; empty when the frame leaves them to its base and no context was given.
+    public var sections: [SectionLayout]
+    /// One for each scope.
+    public var scopes: [CodecSettings.Kind]
+    public var metadata: [UInt8]
+}
+
+/// Bounds that a reader sets before it believes a frame.
+public struct FrameLimits: Hashable, Sendable {
+    /// The longest frame, in bytes.
+    public var maximumFrameBytes: Int
+    /// The largest state, in bytes.
+    public var maximumStateBytes: Int
+    public var maximumSections: Int
+    public var maximumMetadataBytes: Int
+
+    public init(
+        maximumFrameBytes: Int = 1 << 36, maximumStateBytes: Int = 1 << 36, maximumSections: Int = 1 << 16,
+        maximumMetadataBytes: Int = FrameLimits.metadataBytes
+    ) {
+        self.maximumFrameBytes = maximumFrameBytes
+        self.maximumStateBytes = maximumStateBytes
+        self.maximumSections = maximumSections
+        self.maximumMetadataBytes = maximumMetadataBytes
+    }
+
+    public static let `default` = FrameLimits()
+    /// The most metadata that a frame may carry.
+    public static let metadataBytes = 1 << 20
+    /// The most bytes in a section's name.
+    public static let nameBytes = 4096
+}
+
+/// What encoding a frame came to.
+public struct FrameStatistics: Hashable, Sendable {
+    public var elements: Int
+    /// Bytes of the state in memory.
+    public var rawBytes: Int
+    /// Bytes of the frame, header and checksum included.
+    public var encodedBytes: Int
+    /// Order-0 entropy of the symbols, in bits per element.
+    public var entropyBits: Double
+    /// ‖u − ũ‖₂ / ‖u‖₂ over the finite floating-point elements.
+    public var relativeError: Double
+    /// `rawBytes / encodedBytes`.
+    public var ratio: Double { encodedBytes == 0 ? 0 : Double(rawBytes) / Double(encodedBytes) }
+
+    public init(elements: Int, rawBytes: Int, encodedBytes: Int, entropyBits: Double, relativeError: Double) {
+        self.elements = elements
+        self.rawBytes = rawBytes
+        self.encodedBytes = encodedBytes
+        self.entropyBits = entropyBits
+        self.relativeError = relativeError
+    }
+}
+
+/// A finished frame.
+public struct EncodedFrame: Sendable {
+    public var bytes: [UInt8]
+    /// Digest of the reconstructed sections and the metadata.
+    public var stateDigest: Digest
+    /// Digest of `bytes`.
+    public var payloadDigest: Digest
+    public var statistics: FrameStatistics
+}

@@ -1,0 +1,212 @@
+/// Reads a frame from front to back. Nothing is believed before it is checked: magic and version, then length, then
+/// the checksum over everything, then each size against the bytes that are there and the limits.
+struct FrameParser {
+    let bytes: UnsafeRawBufferPointer
+    let context: FrameContext?
+    let limits: FrameLimits
+
+    func parse() throws(CodecError) -> (header: FrameHeader, scopes: [ScopeLayout]) {
+        try checkEnvelope()
+        var reader = ByteReader(
+            UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - FrameFormat.checksumBytes)]))
+        _ = try reader.bytes(5, "magic and version")
+        let kindCode = try reader.byte("kind")
+        guard let kind = FrameKind(rawValue: kindCode) else {
+            throw CodecError(.unsupported, "frame is of kind \(kindCode), which this version doesn't know")
+        }
+        let flags = try reader.integer(UInt16.self, "flags")
+        let known = FrameFormat.layoutInherited | FrameFormat.metadataInherited
+        guard flags & ~known == 0, flags == 0 || kind == .delta else {
+            throw CodecError(.unsupported, "frame has flags \(flags), which this version doesn't know")
+        }
+        _ = try reader.integer(UInt64.self, "length")
+        let step = try reader.integer(UInt64.self, "step")
+        let base = try reader.digest("base digest")
+        guard kind == .delta || base == Digest(high: 0, low: 0) else {
+            throw .malformed("frame is damaged: a base that names a base")
+        }
+        let state = try reader.digest("state digest")
+        let sections = try readLayout(&reader, inherited: flags & FrameFormat.layoutInherited != 0)
+        let metadata = try readMetadata(&reader, inherited: flags & FrameFormat.metadataInherited != 0)
+        let scopes = try readScopes(&reader, kind: kind)
+        try readPadding(&reader)
+        if !sections.isEmpty || flags & FrameFormat.layoutInherited == 0 {
+            try check(sections, against: scopes, kind: kind)
+        }
+        let header = FrameHeader(
+            kind: kind, step: step, baseDigest: kind == .delta ? base : nil, stateDigest: state,
+            sections: sections, scopes: scopes.map(\.kind), metadata: metadata)
+        return (header, scopes)
+    }
+
+    private func checkEnvelope() throws(CodecError) {
+        guard bytes.count >= FrameFormat.headerBytes + FrameFormat.checksumBytes else {
+            throw .malformed("frame is cut short: \(bytes.count) bytes are less than its header")
+        }
+        guard Frame.hasMagic(bytes) else { throw .malformed("not a frame: it doesn't begin with VLCF") }
+        guard bytes[4] == FrameFormat.version else {
+            throw CodecError(
+                .unsupported, "frame is of version \(bytes[4]) and this program reads \(FrameFormat.version)")
+        }
+        guard bytes.count <= limits.maximumFrameBytes else {
+            throw CodecError(
+                .limitExceeded, "frame has \(bytes.count) bytes and the limit is \(limits.maximumFrameBytes)")
+        }
+        let length = FrameFormat.claimedLength(bytes) ?? 0
+        guard length == UInt64(bytes.count) else {
+            throw .malformed("frame is damaged: it has \(bytes.count) bytes and claims \(length)")
+        }
+        let end = bytes.count - FrameFormat.checksumBytes
+        let checksum = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: end, as: UInt64.self))
+        guard checksum64(UnsafeRawBufferPointer(rebasing: bytes[..<end])) == checksum else {
+            throw CodecError(.checksumMismatch, "frame is damaged: its checksum doesn't hold")
+        }
+    }
+
+    private func readLayout(
+        _ reader: inout ByteReader, inherited: Bool
+    ) throws(CodecError) -> [SectionLayout] {
+        if inherited {
+            let checksum = try reader.integer(UInt64.self, "layout checksum")
+            guard let context else { return [] }
+            let layout = FrameFormat.encode(layout: context.sections)
+            guard layout.withUnsafeBytes({ checksum64($0) }) == checksum else {
+                throw CodecError(
+                    .layoutMismatch, "the frame's names, formats or counts aren't those of the state at hand")
+            }
+            return context.sections
+        }
+        let most = min(limits.maximumSections, reader.rest.count)
+        let count = try reader.count("section count", atMost: most)
+        var sections: [SectionLayout] = []
+        var names: Set<[UInt8]> = []
+        for _ in 0..<count {
+            let code = try reader.byte("format")
+            guard let format = ElementFormat(rawValue: code) else {
+                throw CodecError(
+                    .unsupported, "frame has elements of format \(code), unknown to this version")
+            }
+            let scope = try reader.count("scope index", atMost: count - 1)
+            let elements = try reader.count(
+                "element count", atMost: limits.maximumStateBytes / format.byteCount)
+            let length = try reader.count("name length", atMost: FrameLimits.nameBytes)
+            let bytes = try reader.bytes(length, "name")
+            guard let name = String(validating: bytes, as: UTF8.self), names.insert(Array(bytes)).inserted
+            else {
+                throw .malformed("frame is damaged: a section's name comes twice or isn't UTF-8")
+            }
+            sections.append(SectionLayout(name: name, format: format, elementCount: elements, scope: scope))
+        }
+        return sections
+    }
+
+    private func readMetadata(_ reader: inout ByteReader, inherited: Bool) throws(CodecError) -> [UInt8] {
+        if inherited { return context?.metadata ?? [] }
+        let most = min(limits.maximumMetadataBytes, FrameLimits.metadataBytes)
+        let count = try reader.count("metadata length", atMost: most)
+        return Array(try reader.bytes(count, "metadata"))
+    }
+
+    private func readScopes(_ reader: inout ByteReader, kind: FrameKind) throws(CodecError) -> [ScopeLayout] {
+        let most = min(limits.maximumSections, reader.rest.count)
+        let count = try reader.count("scope count", atMost: most)
+        var scopes: [ScopeLayout] = []
+        for _ in 0..<count {
+            let length = try reader.count("scope length", atMost: reader.rest.count)
+            var scope = ByteReader(try reader.bytes(length, "scope"))
+            let end = bytes.count - FrameFormat.checksumBytes - reader.rest.count
+            let codec = try scope.byte("codec")
+            let elements = try scope.count("element count", atMost: limits.maximumStateBytes)
+            let kindOfScope: CodecSettings.Kind
+            switch codec {
+            case FrameFormat.exactCodec:
+                kindOfScope = .exact
+            case FrameFormat.lcCodec where kind == .delta:
+                var head = scope
+                kindOfScope = .lc(bits: try QuantizedHead(&head).bits)
+            default:
+                throw CodecError(
+                    .unsupported, "frame needs codec \(codec), which this version doesn't know here")
+            }
+            scopes.append(
+                ScopeLayout(
+                    kind: kindOfScope, elementCount: elements, payload: (end - scope.rest.count)..<end))
+        }
+        return scopes
+    }
+
+    private func readPadding(_ reader: inout ByteReader) throws(CodecError) {
+        let count = try reader.count("padding", atMost: reader.rest.count)
+        guard try reader.bytes(count, "padding").allSatisfy({ $0 == 0 }), reader.isAtEnd else {
+            throw .malformed("frame is damaged: something stands where padding should")
+        }
+    }
+
+    private func check(
+        _ sections: [SectionLayout], against scopes: [ScopeLayout], kind: FrameKind
+    ) throws(CodecError) {
+        var elements = [Int](repeating: 0, count: scopes.count)
+        var members = elements
+        var stateBytes = 0
+        for section in sections {
+            guard section.scope < scopes.count else {
+                throw .malformed("frame is damaged: section \(section.name) is in no scope")
+            }
+            if case .lc = scopes[section.scope].kind, !section.format.isFloatingPoint {
+                throw .malformed("frame is damaged: section \(section.name) can't be quantized")
+            }
+            members[section.scope] += 1
+            // Each count is at most the limit, so the sums don't overflow.
+            elements[section.scope] += section.elementCount
+            stateBytes += section.byteCount
+            guard stateBytes <= limits.maximumStateBytes else {
+                throw CodecError(
+                    .limitExceeded,
+                    "frame claims a state beyond the limit of \(limits.maximumStateBytes) bytes")
+            }
+        }
+        for (index, scope) in scopes.enumerated() {
+            guard members[index] > 0, elements[index] == scope.elementCount else {
+                throw .malformed("frame is damaged: scope \(index) doesn't have the elements of its sections")
+            }
+        }
+        if kind == .base, stateBytes > FrameFormat.freeStateBytes,
+            (stateBytes - FrameFormat.freeStateBytes) / FrameFormat.expansion > bytes.count
+        {
+            throw CodecError(
+                .limitExceeded,
+                "frame of \(bytes.count) bytes claims a state of \(stateBytes): refused as a bomb")
+        }
+    }
+}
+
+/// Where a scope lies and how it is encoded.
+struct ScopeLayout: Sendable {
+    var kind: CodecSettings.Kind
+    var elementCount: Int
+    /// What follows the element count.
+    var payload: Range<Int>
+}
+
+extension Frame {
+    /// Decodes one scope on top of its sections.
+    func decode(_ scope: ScopeLayout, into members: [ScopeMember]) throws(CodecError) {
+        // withUnsafeBytes knows only untyped errors in closures that infer theirs.
+        let failure: CodecError? = bytes.withUnsafeBytes { bytes in
+            var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[scope.payload]))
+            do throws(CodecError) {
+                switch scope.kind {
+                case .exact: try decodeExact(&reader, isBase: header.kind == .base, into: members)
+                case .lc: try decodeQuantized(&reader, into: members)
+                }
+                guard reader.isAtEnd else {
+                    throw .malformed("frame is damaged: a scope has \(reader.rest.count) bytes too many")
+                }
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let failure { throw failure }
+    }
+}
