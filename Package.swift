@@ -51,7 +51,7 @@ let package = Package(
         library("StoreLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint"]),
         library("WorkerLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint"]),
         library("Training", ["Tensors", "CBLAS", "CZlib"]),
-        library("ParameterState", ["Tensors", "LCCheckpoint", "Training"]),
+        library("ParameterState", ["Wire", "LCCheckpoint", "Training"]),
 
         // What touches the world.
         library("NNG", ["CNNG"]),
