@@ -146,5 +146,8 @@ struct Soak {
         Console.say("  resident \(outcome.residentStartKiB) -> \(outcome.residentEndKiB) KiB (\(growth) KiB)")
         Console.say(
             "  close \(closed.map { "took \(Int($0)) ms" } ?? "HUNG"), left closing \(NNGStatistics.closing)")
+        let sound =
+            outcome.wedgedLink == nil && closed != nil && states.allSatisfy { $0.wrong == 0 }
+        if !sound { exit(1) }
     }
 }
