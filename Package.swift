@@ -69,6 +69,8 @@ let package = Package(
                 "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
                 "ParameterState", "Training", "LCCheckpoint", "Tensors",
             ]),
+        // Kills peers under load and times messages; the only other target that imports CNNG, for its controls.
+        .executableTarget(name: "nng-soak", dependencies: ["NNG", "CNNG"], swiftSettings: strict),
         .executableTarget(
             name: "varve",
             dependencies: [
@@ -80,7 +82,7 @@ let package = Package(
         tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"]),
         tests("TensorsTests", ["Tensors"]),
         tests("TrainingTests", ["Training", "Tensors"]),
-        tests("NNGTests", ["NNG"]),
+        tests("NNGTests", ["NNG", "nng-soak"]),
         tests("StorageTests", ["Storage"]),
         tests("ClusterTests", ["Cluster"]),
     ]

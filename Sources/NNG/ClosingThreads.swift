@@ -1,8 +1,11 @@
 import Glibc
 import Synchronization
 
-/// Detached threads that close sockets: `nng_close` of old versions can hang for ever after a peer's death.
+/// Detached threads that free what nng holds: nng may wait there for its own threads, and old versions for ever.
 enum ClosingThreads {
+    /// Past this many closings under way nothing new is opened for replacement: only a new process helps.
+    static let limit = 256
+
     private static let running = Atomic<Int>(0)
 
     /// Closings that have not returned; one that stays here is wedged inside nng.

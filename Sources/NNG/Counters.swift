@@ -1,8 +1,8 @@
 /// What one endpoint has done since it was opened.
 public struct EndpointCounters: Sendable, Hashable {
-    /// Messages handed to nng.
+    /// Messages handed to the kernel.
     public var sentMessages: UInt64 = 0
-    /// Bytes of the bodies handed to nng.
+    /// Bytes of the bodies handed to the kernel.
     public var sentBytes: UInt64 = 0
     /// Messages delivered to the handler.
     public var receivedMessages: UInt64 = 0
@@ -16,14 +16,17 @@ public struct EndpointCounters: Sendable, Hashable {
     public var refusedGone: UInt64 = 0
     /// Messages dropped because they could not leave before their deadline.
     public var droppedLate: UInt64 = 0
-    /// Messages dropped because their connection or socket went away.
+    /// Messages dropped because their connection went away.
     public var droppedGone: UInt64 = 0
     /// Connections made.
     public var connections: UInt64 = 0
     /// Connections lost.
     public var disconnections: UInt64 = 0
-    /// Sockets replaced by the watchdog or by `reconnect()`.
+    /// Connections or attempts replaced by the watchdog or by `reconnect()`.
     public var replacements: UInt64 = 0
+
+    /// All zero.
+    public init() {}
 }
 
 /// What became of an offered message.

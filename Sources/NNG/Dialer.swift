@@ -1,11 +1,7 @@
-internal import CNNG
-import Dispatch
-import Synchronization
-
-/// A link to one listener: one socket, one peer, kept connected for as long as it lives.
+/// A link to one listener: one connection, one peer, kept connected for as long as it lives.
 ///
 /// Messages may be lost (a full queue, a dead connection, a missed deadline) and are never duplicated or sent
-/// again; messages arrive in order. It speaks raw REQ with its own words in the header: see
+/// again; messages arrive in order. On the wire it is a REQ socket of SP over TCP, carried by nng's streams: see
 /// `docs/decisions/0001-messaging.md`.
 public final class Dialer: Sendable {
     private let link: DialerLink
@@ -29,12 +25,11 @@ public final class Dialer: Sendable {
             url: url, settings: settings, onMessage: onMessage, onConnected: onConnected,
             onDisconnected: onDisconnected)
         do throws(NNGError) {
-            try link.open()
+            try link.start()
         } catch {
             link.close(waiting: false)
             throw error
         }
-        link.startWatching()
     }
 
     deinit { link.close(waiting: false) }
@@ -54,19 +49,16 @@ public final class Dialer: Sendable {
     public var isConnected: Bool { link.isConnected }
 
     /// Messages that wait to leave.
-    public var backlog: Int { link.core?.pump.backlog.messages ?? 0 }
+    public var backlog: Int { link.backlog }
 
-    /// What this dialer has done so far, over all its sockets.
+    /// What this dialer has done so far, over all its connections.
     public var counters: EndpointCounters { link.counters }
 
-    /// nng's number of the present socket, to find it in `NNGStatistics`.
-    public var socketID: UInt32 { link.core?.socket.raw.id ?? 0 }
-
-    /// Drops the socket with all that waits on it and dials with a new one: for a caller that sees no progress.
+    /// Drops the connection with all that waits on it and dials anew: for a caller that sees no progress.
     public func reconnect() { link.replace() }
 
     /// Closes the link; returns within `closeDeadlineMilliseconds`.
     ///
-    /// Does not wait for queued messages. A socket that nng can't close is left to a detached thread.
+    /// Does not wait for queued messages. What nng can't close in time is left to a detached thread.
     public func close() { link.close(waiting: true) }
 }

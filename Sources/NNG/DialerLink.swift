@@ -1,26 +1,24 @@
-internal import CNNG
 import Dispatch
 import Synchronization
 
 /// The shared state behind a `Dialer`.
 ///
 /// Invariants
-/// - Only pipes of the present core (`generation`) count; late notifications of a replaced one change nothing.
-/// - `onConnected` and `onDisconnected` alternate, in the order of the changes of `pipe`.
-/// - Lock order: this state, then the pump. Neither is held while a handler of the caller runs.
+/// - At most one attempt and one connection count; what an older one reports (`generation`) changes nothing.
+/// - `onConnected` and `onDisconnected` alternate.
+/// - Messages offered without a connection wait in `early`, and go in front when there is one.
+/// - Lock order: this state, then the connection. Neither is held while a handler of the caller runs.
 final class DialerLink: Sendable {
-    /// Acknowledge after this many messages or bytes, well inside the listener's window.
-    private static let acknowledgeMessages = PeerFlow.windowMessages / 6
-    private static let acknowledgeBytes = 2 << 20
-
     private struct State {
-        var core: SocketCore?
         var generation = 0
-        var pipe: UInt32?
-        var disconnectedSince = Monotonic.now
-        var futileReplacements = 0
-        var unacknowledgedMessages = 0
-        var unacknowledgedBytes = 0
+        var attempt: DialAttempt?
+        /// Set when the peer has greeted.
+        var connection: Connection?
+        /// Set from the connect until the peer has greeted.
+        var greeting: Connection?
+        var early = SendQueue()
+        var stepStarted = Monotonic.now
+        var pauseMilliseconds: Int
         var counters = EndpointCounters()
         var closed = false
     }
@@ -31,8 +29,10 @@ final class DialerLink: Sendable {
     private let onConnected: @Sendable () -> Void
     private let onDisconnected: @Sendable () -> Void
     private let events = DispatchQueue(label: "varve.nng.dialer")
-    private let state = Mutex(State())
-    private let watchdog: WatchTimer
+    private let work = DispatchQueue(label: "varve.nng.dialing")
+    private let group = DispatchGroup()
+    private let state: Mutex<State>
+    private let timer: WatchTimer
 
     init(
         url: String, settings: EndpointSettings, onMessage: @escaping @Sendable (ReceivedMessage) -> Void,
@@ -45,197 +45,222 @@ final class DialerLink: Sendable {
         self.onMessage = onMessage
         self.onConnected = onConnected
         self.onDisconnected = onDisconnected
-        watchdog = WatchTimer(queue: DispatchQueue(label: "varve.nng.watchdog"))
+        state = Mutex(State(pauseMilliseconds: settings.reconnectMinMilliseconds))
+        timer = WatchTimer(queue: work)
     }
 
-    var core: SocketCore? { state.withLock { $0.core } }
+    var isConnected: Bool { state.withLock { $0.connection != nil } }
 
-    var isConnected: Bool { state.withLock { $0.pipe != nil } }
+    var backlog: Int {
+        let (early, connection) = state.withLock { ($0.early.count, $0.connection) }
+        return early + (connection?.backlog ?? 0)
+    }
 
     var counters: EndpointCounters {
-        let (own, core) = state.withLock { ($0.counters, $0.core) }
-        return own.adding(core?.pump.counters)
+        let (own, connection) = state.withLock { ($0.counters, $0.connection) }
+        return own.adding(connection?.counters)
     }
 
-    /// Opens a socket and starts to dial in the background.
-    func open() throws(NNGError) {
-        let generation = state.withLock { state in
-            state.generation += 1
-            return state.generation
-        }
-        let core = try SocketCore(
-            kind: .dialer, settings: settings,
-            handlers: SocketCore.Handlers(
-                onMessage: { [weak self] message in
-                    if let self { self.received(message, generation) } else { message.free() }
-                },
-                onPipe: { [weak self] pipe, event in self?.pipeChanged(pipe, event, generation) }))
-        let adopted = state.withLock { state in
-            guard !state.closed, state.generation == generation else { return false }
-            state.core = core
-            return true
-        }
-        guard adopted else {
-            core.retire()
-            return
-        }
-        var dialer = nng_dialer()
-        try NNGError.check(nng_dialer_create(&dialer, core.socket.raw, url), "dial \(url)")
-        if let tls = settings.tls {
-            try tls.withConfiguration(.client) { configuration in
-                nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, UnsafeMutableRawPointer(configuration))
-            }
-        }
-        core.startReceiving()
-        try NNGError.check(nng_dialer_start(dialer, Int32(bitPattern: NNG_FLAG_NONBLOCK)), "dial \(url)")
-    }
-
-    func startWatching() {
+    /// Makes the first attempt, whose errors are the caller's, and starts to watch.
+    func start() throws(NNGError) {
+        try dial()
         let period = max(20, min(250, settings.replaceAfterMilliseconds / 4))
-        watchdog.start(everyMilliseconds: period) { [weak self] in self?.watch() }
+        timer.start(everyMilliseconds: period) { [weak self] in self?.watch() }
     }
+
+    // MARK: Sending
 
     func offer(_ parts: [UnsafeRawBufferPointer]) -> SendOutcome {
         var count = 0
         for part in parts { count += part.count }
-        let (core, refusal) = admit(count)
-        guard let core else { return refusal }
-        guard let message = MessageHandle.joining(parts, count: count) else { return .noMemory }
-        let outcome = core.pump.offer(message)
-        if outcome != .queued { message.free() }
-        return outcome
+        if count > settings.maxReceiveBytes { return refuseOversize() }
+        guard let buffer = MessageBuffer.joining(parts, count: count) else { return .noMemory }
+        return enqueue(buffer)
     }
 
-    func offer(_ message: MessageHandle) -> SendOutcome {
-        let (core, refusal) = admit(message.count)
-        let outcome = core?.pump.offer(message) ?? refusal
-        if outcome != .queued { message.free() }
-        return outcome
+    func offer(_ buffer: MessageBuffer) -> SendOutcome {
+        guard buffer.count <= settings.maxReceiveBytes else {
+            buffer.free()
+            return refuseOversize()
+        }
+        return enqueue(buffer)
     }
 
-    /// The core that takes a message of `count` bytes, or why none does.
-    private func admit(_ count: Int) -> (SocketCore?, SendOutcome) {
-        state.withLock { state in
-            if count > settings.maxReceiveBytes {
-                state.counters.refusedOversize += 1
-                return (nil, .oversize)
-            }
-            guard !state.closed, let core = state.core else {
+    private func refuseOversize() -> SendOutcome {
+        state.withLock { $0.counters.refusedOversize += 1 }
+        return .oversize
+    }
+
+    private func enqueue(_ buffer: MessageBuffer) -> SendOutcome {
+        let outcome: SendOutcome = state.withLock { state in
+            if state.closed {
                 state.counters.refusedGone += 1
-                return (nil, .gone)
+                return .gone
             }
-            return (core, .queued)
+            if let connection = state.connection {
+                let outcome = connection.offer(buffer)
+                if outcome != .gone { return outcome }
+            }
+            guard state.early.append(buffer, settings) else {
+                state.counters.refusedFull += 1
+                return .queueFull
+            }
+            return .queued
+        }
+        if outcome != .queued { buffer.free() }
+        return outcome
+    }
+
+    // MARK: Connecting
+
+    private func dial() throws(NNGError) {
+        let attempt: DialAttempt? = state.withLock { state in
+            guard !state.closed else { return nil }
+            state.generation += 1
+            let generation = state.generation
+            let attempt = DialAttempt(group: group) { [weak self] stream in
+                if let self { self.dialed(stream, generation) } else { stream?.closeAndFree() }
+            }
+            state.attempt = attempt
+            state.stepStarted = .now
+            return attempt
+        }
+        do throws(NNGError) {
+            try attempt?.start(url: url, tls: settings.tls)
+        } catch {
+            state.withLock { $0.attempt = nil }
+            throw error
         }
     }
 
-    private func received(_ message: MessageHandle, _ generation: Int) {
-        guard let raw = message.takeHeaderWord() else { return message.free() }
-        let pipe = message.pipe
-        let count = message.count
-        let core: SocketCore? = state.withLock { state in
-            guard state.generation == generation, state.pipe == pipe, let core = state.core else {
-                return nil
-            }
-            core.pump.word.store(raw, ordering: .relaxed)
-            state.counters.receivedMessages += 1
-            state.counters.receivedBytes += UInt64(count)
-            state.unacknowledgedMessages += 1
-            state.unacknowledgedBytes += count
-            return core
-        }
-        guard let core else { return message.free() }
-        if count > 0 { onMessage(ReceivedMessage(owning: message)) } else { message.free() }
-        acknowledgeIfDue(core)
-    }
-
-    /// Sends a bare acknowledgement when enough has come in; after the handler, whose answer may carry it.
-    private func acknowledgeIfDue(_ core: SocketCore) {
-        let due = state.withLock { state in
-            guard
-                state.unacknowledgedMessages >= DialerLink.acknowledgeMessages
-                    || state.unacknowledgedBytes >= DialerLink.acknowledgeBytes
-            else { return false }
-            state.unacknowledgedMessages = 0
-            state.unacknowledgedBytes = 0
+    private func dialed(_ stream: StreamHandle?, _ generation: Int) {
+        guard let stream else { return retry(after: generation) }
+        let handlers = Connection.Handlers(
+            onReady: { [weak self] connection in self?.ready(connection, generation) },
+            onMessage: { [weak self] _, buffer in
+                let message = ReceivedMessage(owning: buffer)
+                self?.onMessage(message)
+            },
+            onClosed: { [weak self] connection in self?.closed(connection, generation) })
+        let made = try? Connection(
+            stream: stream, role: .client, settings: settings, group: group, handlers: handlers)
+        guard let connection = made else { return retry(after: generation) }
+        let wanted = state.withLock { state in
+            guard !state.closed, state.generation == generation else { return false }
+            state.attempt = nil
+            state.greeting = connection
+            state.stepStarted = .now
             return true
         }
-        if due { core.pump.acknowledge() }
+        connection.start()
+        if !wanted { connection.close() }
     }
 
-    private func pipeChanged(_ pipe: UInt32, _ event: SocketCore.PipeEvent, _ generation: Int) {
-        switch event {
-        case .added:
-            state.withLock { state in
-                guard state.generation == generation, !state.closed else { return }
-                let wasConnected = state.pipe != nil
-                state.pipe = pipe
-                state.futileReplacements = 0
-                state.unacknowledgedMessages = 0
-                state.unacknowledgedBytes = 0
-                state.core?.pump.word.store(LinkWord.nothing.raw, ordering: .relaxed)
-                state.counters.connections += 1
-                if !wasConnected { events.async { self.onConnected() } }
-            }
-        case .removed:
-            state.withLock { state in
-                guard state.generation == generation, state.pipe == pipe else { return }
-                disconnected(&state)
-            }
+    private func ready(_ connection: Connection, _ generation: Int) {
+        let wanted = state.withLock { state in
+            guard !state.closed, state.generation == generation else { return false }
+            state.greeting = nil
+            state.connection = connection
+            state.pauseMilliseconds = settings.reconnectMinMilliseconds
+            state.counters.connections += 1
+            connection.adopt(&state.early)
+            events.async { self.onConnected() }
+            return true
         }
+        if !wanted { connection.close() }
     }
 
-    private func disconnected(_ state: inout State) {
-        state.pipe = nil
-        state.disconnectedSince = .now
+    private func closed(_ connection: Connection, _ generation: Int) {
+        let last = connection.counters
+        state.withLock { state in
+            state.counters = state.counters.adding(last)
+            guard state.generation == generation else { return }
+            state.greeting = nil
+            loseConnection(&state)
+        }
+        retry(after: generation)
+    }
+
+    private func loseConnection(_ state: inout State) {
+        guard state.connection != nil else { return }
+        state.connection = nil
         state.counters.disconnections += 1
         events.async { self.onDisconnected() }
     }
 
-    /// Replaces the socket when the link has been down for too long; waits longer after each futile attempt.
+    /// Dials again after a pause that doubles up to its limit.
+    private func retry(after generation: Int) {
+        let pause: Int? = state.withLock { state in
+            guard !state.closed, state.generation == generation else { return nil }
+            state.attempt = nil
+            let pause = state.pauseMilliseconds
+            state.pauseMilliseconds = min(pause * 2, settings.reconnectMaxMilliseconds)
+            state.stepStarted = Monotonic.now.adding(milliseconds: pause)
+            return pause
+        }
+        guard let pause else { return }
+        work.asyncAfter(deadline: .now() + .milliseconds(pause)) { [weak self] in
+            self?.dialAgain(generation)
+        }
+    }
+
+    private func dialAgain(_ generation: Int) {
+        let due = state.withLock { !$0.closed && $0.generation == generation }
+        // A failure here is of memory or descriptors: the watchdog tries again.
+        if due { try? dial() }
+    }
+}
+
+// MARK: Watching and closing
+
+extension DialerLink {
+    /// Drops late messages; starts afresh when connecting or greeting made no progress for too long.
     private func watch() {
-        let due = state.withLock { state in
-            guard !state.closed, state.pipe == nil else { return false }
-            let patience = settings.replaceAfterMilliseconds << min(2, state.futileReplacements / 2)
-            return state.disconnectedSince.adding(milliseconds: patience) <= .now
+        let now = Monotonic.now
+        let (connection, stuck) = state.withLock { state in
+            state.counters.droppedLate += state.early.dropExpired(now: now)
+            let limit = state.stepStarted.adding(milliseconds: settings.replaceAfterMilliseconds)
+            return (state.connection, state.connection == nil && !state.closed && limit <= now)
         }
-        // Sockets that nng can't close pile up: past this, only a new process helps, and the caller can see it.
-        if due && ClosingThreads.count < 64 { replace() }
+        connection?.sweep(now: now)
+        if stuck { replace() }
     }
 
+    /// Leaves the present attempt and connection behind and dials anew at once.
     func replace() {
-        let old: SocketCore? = state.withLock { state in
-            guard !state.closed, let old = state.core else { return nil }
-            if state.pipe != nil { disconnected(&state) }
-            state.disconnectedSince = .now
-            state.futileReplacements += 1
+        let (attempt, connections) = state.withLock { state -> (DialAttempt?, [Connection]) in
+            guard !state.closed else { return (nil, []) }
+            let connections = [state.connection, state.greeting].compactMap { $0 }
+            let attempt = state.attempt
+            loseConnection(&state)
+            state.greeting = nil
+            state.attempt = nil
+            state.pauseMilliseconds = settings.reconnectMinMilliseconds
             state.counters.replacements += 1
-            state.core = nil
-            return old
+            return (attempt, connections)
         }
-        guard let old else { return reopenIfMissing() }
-        old.retire()
-        let last = old.pump.counters
-        state.withLock { $0.counters = $0.counters.adding(last) }
-        try? open()
-    }
-
-    /// A replacement can fail for want of descriptors or memory: the next turn of the watchdog tries again.
-    private func reopenIfMissing() {
-        let missing = state.withLock { state in
-            state.disconnectedSince = .now
-            return !state.closed && state.core == nil
-        }
-        if missing { try? open() }
+        // The new generation comes first, so that nothing that the old one reports starts another dial.
+        if ClosingThreads.count < ClosingThreads.limit { try? dial() }
+        attempt?.cancel()
+        for connection in connections { connection.close() }
     }
 
     func close(waiting: Bool) {
-        watchdog.cancel()
-        let core = state.withLock { state in
+        timer.cancel()
+        let (attempt, connections) = state.withLock { state -> (DialAttempt?, [Connection]) in
             state.closed = true
-            if state.pipe != nil { disconnected(&state) }
-            return state.core
+            let connections = [state.connection, state.greeting].compactMap { $0 }
+            let attempt = state.attempt
+            loseConnection(&state)
+            state.greeting = nil
+            state.attempt = nil
+            state.counters.droppedGone += state.early.dropAll()
+            return (attempt, connections)
         }
-        guard let group = core?.retire(), waiting else { return }
-        _ = group.wait(timeout: .now() + .milliseconds(settings.closeDeadlineMilliseconds))
+        attempt?.cancel()
+        for connection in connections { connection.close() }
+        if waiting {
+            _ = group.wait(timeout: .now() + .milliseconds(settings.closeDeadlineMilliseconds))
+        }
     }
 }

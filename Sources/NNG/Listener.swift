@@ -1,20 +1,20 @@
-internal import CNNG
-import Dispatch
-import Synchronization
-
 /// A connected client as a listener sees it; a client that reconnects is another peer.
 public struct PeerID: Hashable, Sendable, CustomStringConvertible {
-    let pipe: UInt32
+    /// Unique in this process.
+    public let number: UInt64
+
+    /// Names a peer, for tests and simulations.
+    public init(number: UInt64) { self.number = number }
 
     /// The number of the connection, for logs.
-    public var description: String { "peer \(pipe)" }
+    public var description: String { "peer \(number)" }
 }
 
 /// A listening socket with many clients, each of which can be sent to at any time.
 ///
 /// Messages may be lost (a full queue, a dead connection, a missed deadline) and are never duplicated; messages
-/// from one peer arrive in order. It speaks raw REP with its own words in the header: see
-/// `docs/decisions/0001-messaging.md`. Clients must be `Dialer`s, which acknowledge what they receive.
+/// from one peer arrive in order. On the wire it is a REP socket of SP over TCP, carried by nng's streams: see
+/// `docs/decisions/0001-messaging.md`.
 public final class Listener: Sendable {
     private let link: ListenerLink
 
@@ -23,8 +23,8 @@ public final class Listener: Sendable {
 
     /// Listens on `url` (`tcp://127.0.0.1:0` takes a free port).
     ///
-    /// `onMessage` runs on nng's threads, one call at a time: it must be cheap and must not block.
-    /// `onPeerClosed` runs on a queue of this listener; no message of that peer is delivered after it was called.
+    /// `onMessage` runs on nng's threads, one call at a time for each peer and in parallel for several: it must be
+    /// cheap and must not block. `onPeerClosed` runs on a queue of this listener, after the peer's last message.
     /// Throws when the URL is malformed, the port is taken, or the TLS files do not load.
     public init(
         url: String, settings: EndpointSettings = EndpointSettings(),
@@ -61,25 +61,20 @@ public final class Listener: Sendable {
 
     /// Drops the connection to a peer; it may connect again as another peer.
     public func disconnect(_ peer: PeerID) {
-        var pipe = nng_pipe()
-        pipe.id = peer.pipe
-        nng_pipe_close(pipe)
+        link.connection(peer)?.close()
     }
 
     /// The clients that are connected now.
     public var peers: [PeerID] { link.peers }
 
-    /// Messages that wait for one peer: those behind the window and those sent and not yet acknowledged.
-    public func backlog(of peer: PeerID) -> (waiting: Int, unacknowledged: Int) { link.backlog(peer) }
+    /// Messages that wait to leave for one peer.
+    public func backlog(of peer: PeerID) -> Int { link.connection(peer)?.backlog ?? 0 }
 
     /// What this listener has done so far.
     public var counters: EndpointCounters { link.counters }
 
-    /// nng's number of the socket, to find it in `NNGStatistics`.
-    public var socketID: UInt32 { link.core?.socket.raw.id ?? 0 }
-
     /// Stops listening and drops every connection; returns within `closeDeadlineMilliseconds`.
     ///
-    /// Does not wait for queued messages. A socket that nng can't close is left to a detached thread.
+    /// Does not wait for queued messages. What nng can't close in time is left to a detached thread.
     public func close() { link.close(waiting: true) }
 }

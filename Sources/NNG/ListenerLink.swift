@@ -1,17 +1,16 @@
-internal import CNNG
 import Dispatch
 import Synchronization
 
 /// The shared state behind a `Listener`.
 ///
 /// Invariants
-/// - A peer is in `peers` from the moment before its connection starts until it is reported as closed.
-/// - Lock order: this state, then the pump. Neither is held while a handler of the caller runs.
+/// - A peer is in `peers` from its greeting until it is reported as closed, and messages come only in between.
+/// - Lock order: this state, then a connection. Neither is held while a handler of the caller runs.
 final class ListenerLink: Sendable {
     private struct State {
-        var core: SocketCore?
-        var peers: [UInt32: PeerFlow] = [:]
-        var nextConnection: UInt8 = 1
+        var socket: ListeningSocket?
+        var peers: [UInt64: Connection] = [:]
+        var greeting: [UInt64: Connection] = [:]
         var counters = EndpointCounters()
         var closed = false
     }
@@ -20,9 +19,9 @@ final class ListenerLink: Sendable {
     private let onMessage: @Sendable (PeerID, ReceivedMessage) -> Void
     private let onPeerClosed: @Sendable (PeerID) -> Void
     private let events = DispatchQueue(label: "varve.nng.listener")
+    private let group = DispatchGroup()
     private let state = Mutex(State())
-    /// Made in `init`; cancelled on close.
-    private let sweeper: WatchTimer
+    private let timer: WatchTimer
 
     init(
         settings: EndpointSettings, onMessage: @escaping @Sendable (PeerID, ReceivedMessage) -> Void,
@@ -32,169 +31,134 @@ final class ListenerLink: Sendable {
         self.settings = settings
         self.onMessage = onMessage
         self.onPeerClosed = onPeerClosed
-        sweeper = WatchTimer(queue: events)
+        timer = WatchTimer(queue: DispatchQueue(label: "varve.nng.sweeping"))
     }
 
-    var core: SocketCore? { state.withLock { $0.core } }
-
-    var peers: [PeerID] { state.withLock { $0.peers.keys.sorted().map(PeerID.init(pipe:)) } }
+    var peers: [PeerID] { state.withLock { $0.peers.keys.sorted().map(PeerID.init(number:)) } }
 
     var counters: EndpointCounters {
-        let (own, core) = state.withLock { ($0.counters, $0.core) }
-        return own.adding(core?.pump.counters)
+        let (own, open) = state.withLock { ($0.counters, Array($0.peers.values)) }
+        return open.reduce(own) { $0.adding($1.counters) }
     }
 
-    func backlog(_ peer: PeerID) -> (waiting: Int, unacknowledged: Int) {
-        state.withLock { state in
-            guard let flow = state.peers[peer.pipe] else { return (0, 0) }
-            return (flow.waitingCount, flow.unacknowledged.count)
-        }
-    }
+    func connection(_ peer: PeerID) -> Connection? { state.withLock { $0.peers[peer.number] } }
 
     /// Binds and starts; returns the address with its real port.
     func start(_ url: String) throws(NNGError) -> String {
         try settings.checkTransport(url)
-        let core = try SocketCore(
-            kind: .listener, settings: settings,
-            handlers: SocketCore.Handlers(
-                onMessage: { [weak self] message in
-                    if let self { self.received(message) } else { message.free() }
-                },
-                onPipe: { [weak self] pipe, event in self?.pipeChanged(pipe, event) }))
-        state.withLock { $0.core = core }
-        var listener = nng_listener()
-        try NNGError.check(nng_listener_create(&listener, core.socket.raw, url), "listen on \(url)")
-        if let tls = settings.tls {
-            try tls.withConfiguration(.server) { configuration in
-                nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, UnsafeMutableRawPointer(configuration))
-            }
+        let socket = try ListeningSocket(url: url, tls: settings.tls, group: group) { [weak self] stream in
+            if let self { self.accepted(stream) } else { stream.closeAndFree() }
         }
-        core.startReceiving()
-        try NNGError.check(nng_listener_start(listener, 0), "listen on \(url)")
-        sweeper.start(everyMilliseconds: 250) { [weak self] in self?.sweep() }
-        return SocketCore.boundURL(listener) ?? url
+        state.withLock { $0.socket = socket }
+        socket.start()
+        timer.start(everyMilliseconds: 250) { [weak self] in self?.sweep() }
+        return socket.url
     }
+
+    // MARK: Sending
 
     func offer(_ peer: PeerID, _ parts: [UnsafeRawBufferPointer]) -> SendOutcome {
         var count = 0
         for part in parts { count += part.count }
-        if let refusal = refusal(peer, count) { return refusal }
-        guard let message = MessageHandle.joining(parts, count: count) else { return .noMemory }
-        return enqueue(peer, message)
+        guard count <= settings.maxReceiveBytes else { return refuseOversize() }
+        guard let connection = connection(peer) else { return refuseGone() }
+        guard let buffer = MessageBuffer.joining(parts, count: count) else { return .noMemory }
+        return offer(connection, buffer)
     }
 
-    func offer(_ peer: PeerID, _ message: MessageHandle) -> SendOutcome {
-        if let refusal = refusal(peer, message.count) {
-            message.free()
-            return refusal
+    func offer(_ peer: PeerID, _ buffer: MessageBuffer) -> SendOutcome {
+        guard buffer.count <= settings.maxReceiveBytes else {
+            buffer.free()
+            return refuseOversize()
         }
-        return enqueue(peer, message)
-    }
-
-    /// Why a message of `count` bytes can't be queued, before it is made.
-    private func refusal(_ peer: PeerID, _ count: Int) -> SendOutcome? {
-        state.withLock { state in
-            if count > settings.maxReceiveBytes {
-                state.counters.refusedOversize += 1
-                return .oversize
-            }
-            if state.closed || state.peers[peer.pipe] == nil {
-                state.counters.refusedGone += 1
-                return .gone
-            }
-            return nil
+        guard let connection = connection(peer) else {
+            buffer.free()
+            return refuseGone()
         }
+        return offer(connection, buffer)
     }
 
-    private func enqueue(_ peer: PeerID, _ message: MessageHandle) -> SendOutcome {
-        let outcome: SendOutcome = state.withLock { state in
-            guard !state.closed, state.peers[peer.pipe] != nil else {
-                state.counters.refusedGone += 1
-                return .gone
-            }
-            guard state.peers[peer.pipe]?.enqueue(message, settings, now: .now) == true else {
-                state.counters.refusedFull += 1
-                return .queueFull
-            }
-            release(&state, peer.pipe)
-            return .queued
-        }
-        if outcome != .queued { message.free() }
-        return outcome
+    private func offer(_ connection: Connection, _ buffer: MessageBuffer) -> SendOutcome {
+        let outcome = connection.offer(buffer)
+        if outcome != .queued { buffer.free() }
+        return outcome == .gone ? refuseGone() : outcome
     }
 
-    /// Hands to nng what the peer's window lets out.
-    private func release(_ state: inout State, _ pipe: UInt32) {
-        guard let core = state.core else { return }
-        while let item = state.peers[pipe]?.next() {
-            let stamped = item.message.appendHeader(pipe) && item.message.appendHeader(item.word.raw)
-            if !stamped || core.pump.offer(item.message) != .queued {
-                item.message.free()
-                state.counters.droppedGone += 1
-            }
-        }
+    private func refuseOversize() -> SendOutcome {
+        state.withLock { $0.counters.refusedOversize += 1 }
+        return .oversize
     }
 
-    private func received(_ message: MessageHandle) {
-        let pipe = message.pipe
-        guard let word = message.takeHeaderWord() else { return message.free() }
-        let deliver = state.withLock { state in
-            guard state.peers[pipe] != nil else { return false }
-            state.peers[pipe]?.acknowledge(LinkWord(raw: word))
-            release(&state, pipe)
-            let count = message.count
-            if count == 0 { return false }
-            state.counters.receivedMessages += 1
-            state.counters.receivedBytes += UInt64(count)
+    private func refuseGone() -> SendOutcome {
+        state.withLock { $0.counters.refusedGone += 1 }
+        return .gone
+    }
+
+    // MARK: Connections
+
+    private func accepted(_ stream: StreamHandle) {
+        let handlers = Connection.Handlers(
+            onReady: { [weak self] in self?.ready($0) },
+            onMessage: { [weak self] connection, buffer in
+                let message = ReceivedMessage(owning: buffer)
+                self?.onMessage(PeerID(number: connection.number), message)
+            },
+            onClosed: { [weak self] in self?.closed($0) })
+        let made = try? Connection(
+            stream: stream, role: .server, settings: settings, group: group, handlers: handlers)
+        guard let connection = made else { return }
+        let wanted = state.withLock { state in
+            guard !state.closed, state.peers.count + state.greeting.count < settings.connectionLimit else {
+                return false
+            }
+            state.greeting[connection.number] = connection
             return true
         }
-        guard deliver else { return message.free() }
-        onMessage(PeerID(pipe: pipe), ReceivedMessage(owning: message))
+        connection.start()
+        if !wanted { connection.close() }
     }
 
-    private func pipeChanged(_ pipe: UInt32, _ event: SocketCore.PipeEvent) {
-        switch event {
-        case .added:
-            state.withLock { state in
-                guard !state.closed else { return }
-                state.peers[pipe] = PeerFlow(connection: state.nextConnection)
-                state.nextConnection = state.nextConnection == 255 ? 1 : state.nextConnection + 1
-                state.counters.connections += 1
+    private func ready(_ connection: Connection) {
+        let wanted = state.withLock { state in
+            guard !state.closed, state.greeting.removeValue(forKey: connection.number) != nil else {
+                return false
             }
-        case .removed:
-            let known = state.withLock { state in
-                guard var flow = state.peers.removeValue(forKey: pipe) else { return false }
-                while let message = flow.popAny() {
-                    message.free()
-                    state.counters.droppedGone += 1
-                }
-                state.counters.disconnections += 1
-                return true
-            }
-            if known { events.async { self.onPeerClosed(PeerID(pipe: pipe)) } }
+            state.peers[connection.number] = connection
+            state.counters.connections += 1
+            return true
         }
+        if !wanted { connection.close() }
     }
 
-    /// Drops messages that waited too long behind a closed window.
+    private func closed(_ connection: Connection) {
+        let last = connection.counters
+        let known = state.withLock { state in
+            state.greeting.removeValue(forKey: connection.number)
+            guard state.peers.removeValue(forKey: connection.number) != nil else { return false }
+            state.counters = state.counters.adding(last)
+            state.counters.disconnections += 1
+            return true
+        }
+        if known { events.async { self.onPeerClosed(PeerID(number: connection.number)) } }
+    }
+
+    /// Drops late messages, and connections whose greeting does not come.
     private func sweep() {
         let now = Monotonic.now
-        state.withLock { state in
-            for pipe in state.peers.keys {
-                while let message = state.peers[pipe]?.popExpired(now: now) {
-                    message.free()
-                    state.counters.droppedLate += 1
-                }
-            }
-        }
+        let connections = state.withLock { Array($0.peers.values) + Array($0.greeting.values) }
+        for connection in connections { connection.sweep(now: now) }
     }
 
     func close(waiting: Bool) {
-        sweeper.cancel()
-        let core = state.withLock { state in
+        timer.cancel()
+        let (socket, connections) = state.withLock { state in
             state.closed = true
-            return state.core
+            return (state.socket, Array(state.peers.values) + Array(state.greeting.values))
         }
-        guard let group = core?.retire(), waiting else { return }
-        _ = group.wait(timeout: .now() + .milliseconds(settings.closeDeadlineMilliseconds))
+        socket?.close()
+        for connection in connections { connection.close() }
+        if waiting {
+            _ = group.wait(timeout: .now() + .milliseconds(settings.closeDeadlineMilliseconds))
+        }
     }
 }

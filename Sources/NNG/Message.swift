@@ -1,36 +1,39 @@
-internal import CNNG
+import Glibc
 
 /// An owned, writable message: encode straight into its body and hand it to `send` without another copy.
 ///
-/// The body starts at an address that is a multiple of 4 on both sides of a link.
+/// The body starts at an address that is a multiple of 16.
 public struct Message: ~Copyable {
-    private var handle: MessageHandle
+    private var buffer: MessageBuffer
 
     /// A message with an uninitialised body of `count` bytes; throws when memory is short or `count` is negative.
     public init(count: Int) throws(NNGError) {
-        handle = try MessageHandle.allocate(count: count)
+        guard let made = MessageBuffer.allocate(count: count) else {
+            throw NNGError(code: NNGError.Code.noMemory, operation: "allocate a message of \(count) bytes")
+        }
+        buffer = made
     }
 
-    deinit { handle.free() }
+    deinit { buffer.free() }
 
     /// Bytes in the body.
-    public var count: Int { handle.count }
+    public var count: Int { buffer.count }
 
     /// Reads the body in place.
     public borrowing func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-        try body(UnsafeRawBufferPointer(handle.bytes))
+        try body(UnsafeRawBufferPointer(buffer.body))
     }
 
     /// Writes the body in place.
     public mutating func withUnsafeMutableBytes<R>(
         _ body: (UnsafeMutableRawBufferPointer) throws -> R
     ) rethrows -> R {
-        try body(handle.bytes)
+        try body(buffer.body)
     }
 
-    /// Gives up the handle: the caller frees it.
-    consuming func take() -> MessageHandle {
-        let taken = handle
+    /// Gives up the buffer: the caller frees it.
+    consuming func take() -> MessageBuffer {
+        let taken = buffer
         discard self
         return taken
     }
@@ -38,50 +41,46 @@ public struct Message: ~Copyable {
 
 /// A received message, shared by reference and freed with its last owner.
 ///
-/// Immutable after it is made, therefore safe to read from any thread. Its body is nng's own memory, not a copy,
-/// and starts at an address that is 4 modulo 16: fine for `Float`, not for loads of 8 bytes.
+/// Immutable after it is made, therefore safe to read from any thread. Its body is the memory that the socket was
+/// read into, not a copy, and starts at an address that is a multiple of 16.
 public final class ReceivedMessage: Sendable {
-    private let handle: MessageHandle
+    private let buffer: MessageBuffer
 
-    init(owning handle: MessageHandle) {
-        self.handle = handle
+    init(owning buffer: MessageBuffer) {
+        self.buffer = buffer
     }
 
-    deinit { handle.free() }
+    deinit { buffer.free() }
 
     /// Bytes in the body.
-    public var count: Int { handle.count }
+    public var count: Int { buffer.count }
 
     /// Reads the body in place; the pointer is valid inside the closure, or as long as the message is kept alive.
     public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-        try body(UnsafeRawBufferPointer(handle.bytes))
+        try body(UnsafeRawBufferPointer(buffer.body))
     }
 }
 
-/// nng's pointer to a message; whoever holds it last frees it or hands it to nng.
+/// A message's memory with room for its frame in front, so that frame and body leave in one piece.
 ///
-/// Unchecked: the pointer itself is a value, and the wrapper gives each message one owner at a time.
-struct MessageHandle: @unchecked Sendable {
-    let raw: OpaquePointer
+/// Layout: 4 bytes unused, 8 bytes length, 4 bytes SP header, the body. Whoever holds it last frees it.
+/// Unchecked: the pointer is a value, and the wrapper gives each buffer one owner at a time.
+struct MessageBuffer: @unchecked Sendable {
+    static let headroom = 16
 
-    static func allocate(count: Int) throws(NNGError) -> MessageHandle {
-        guard count >= 0 else {
-            throw NNGError(code: NNGError.Code.invalid, operation: "allocate a message of \(count) bytes")
-        }
-        var made: OpaquePointer?
-        let code = nng_msg_alloc(&made, count)
-        guard code == 0, let made else {
-            throw NNGError(
-                code: code == 0 ? NNGError.Code.noMemory : code,
-                operation: "allocate a message of \(count) bytes")
-        }
-        return MessageHandle(raw: made)
+    let base: UnsafeMutableRawPointer
+    let count: Int
+
+    /// Uninitialised memory; nil when there is none, or for a count that can't be.
+    static func allocate(count: Int) -> MessageBuffer? {
+        guard count >= 0, count <= 1 << 40, let base = malloc(headroom + count) else { return nil }
+        return MessageBuffer(base: base, count: count)
     }
 
     /// One message with the parts behind each other: the single copy of a send.
-    static func joining(_ parts: [UnsafeRawBufferPointer], count: Int) -> MessageHandle? {
-        guard let made = try? allocate(count: count) else { return nil }
-        guard var target = made.bytes.baseAddress else { return made }
+    static func joining(_ parts: [UnsafeRawBufferPointer], count: Int) -> MessageBuffer? {
+        guard let made = allocate(count: count) else { return nil }
+        var target = made.base + headroom
         for part in parts {
             guard let source = part.baseAddress, part.count > 0 else { continue }
             target.copyMemory(from: source, byteCount: part.count)
@@ -90,22 +89,9 @@ struct MessageHandle: @unchecked Sendable {
         return made
     }
 
-    var count: Int { nng_msg_len(raw) }
-
-    var bytes: UnsafeMutableRawBufferPointer {
-        UnsafeMutableRawBufferPointer(start: nng_msg_body(raw), count: nng_msg_len(raw))
+    var body: UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: base + MessageBuffer.headroom, count: count)
     }
 
-    /// The pipe that the message came from; 0 when it came from none.
-    var pipe: UInt32 { nng_msg_get_pipe(raw).id }
-
-    func appendHeader(_ word: UInt32) -> Bool { nng_msg_header_append_u32(raw, word) == 0 }
-
-    /// Takes the last word off the header, or nil when there is none.
-    func takeHeaderWord() -> UInt32? {
-        var word: UInt32 = 0
-        return nng_msg_header_chop_u32(raw, &word) == 0 ? word : nil
-    }
-
-    func free() { nng_msg_free(raw) }
+    func free() { Glibc.free(base) }
 }

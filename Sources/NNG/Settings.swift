@@ -4,28 +4,31 @@ public struct EndpointSettings: Sendable, Hashable {
     /// anything is allocated for it (nng's own default has no limit).
     public var maxReceiveBytes: Int
     /// Pause before the first attempt to connect again.
-    public var reconnectMinMilliseconds: Int32
+    public var reconnectMinMilliseconds: Int
     /// Longest pause between attempts; short, because a restarted peer must carry traffic within 2 s.
-    public var reconnectMaxMilliseconds: Int32
+    public var reconnectMaxMilliseconds: Int
     /// Messages that may wait to be sent on one link; more are refused.
     public var sendQueueLimit: Int
     /// Bytes that may wait to be sent on one link (plus one message); more are refused.
     public var sendQueueBytes: Int
     /// A message that could not be handed to the link in this time is dropped and counted.
-    public var sendDeadlineMilliseconds: Int32
+    public var sendDeadlineMilliseconds: Int
     /// Longest time that `close()` waits for nng before it leaves the rest to a detached thread.
     public var closeDeadlineMilliseconds: Int
-    /// A dialer without a connection for this long gets a new socket, since nng's own can stop dialing.
+    /// An attempt to connect or to greet that takes longer than this is left behind for a new one.
     public var replaceAfterMilliseconds: Int
+    /// Clients that a listener has at the same time; more are turned away, so that descriptors last.
+    public var connectionLimit: Int
     /// Certificates for `tls+tcp://`; nil for the other transports.
     public var tls: TLSSettings?
 
     /// Settings with defaults that suit links inside one box or one rack.
     public init(
-        maxReceiveBytes: Int = 64 << 20, reconnectMinMilliseconds: Int32 = 20,
-        reconnectMaxMilliseconds: Int32 = 250, sendQueueLimit: Int = 1024, sendQueueBytes: Int = 256 << 20,
-        sendDeadlineMilliseconds: Int32 = 5000, closeDeadlineMilliseconds: Int = 2000,
-        replaceAfterMilliseconds: Int = 1500, tls: TLSSettings? = nil
+        maxReceiveBytes: Int = 64 << 20, reconnectMinMilliseconds: Int = 20,
+        reconnectMaxMilliseconds: Int = 250, sendQueueLimit: Int = 1024, sendQueueBytes: Int = 256 << 20,
+        sendDeadlineMilliseconds: Int = 5000, closeDeadlineMilliseconds: Int = 2000,
+        replaceAfterMilliseconds: Int = 1500, connectionLimit: Int = 1024,
+        tls: TLSSettings? = nil
     ) {
         self.maxReceiveBytes = maxReceiveBytes
         self.reconnectMinMilliseconds = reconnectMinMilliseconds
@@ -35,6 +38,7 @@ public struct EndpointSettings: Sendable, Hashable {
         self.sendDeadlineMilliseconds = sendDeadlineMilliseconds
         self.closeDeadlineMilliseconds = closeDeadlineMilliseconds
         self.replaceAfterMilliseconds = replaceAfterMilliseconds
+        self.connectionLimit = connectionLimit
         self.tls = tls
     }
 
@@ -44,7 +48,7 @@ public struct EndpointSettings: Sendable, Hashable {
             maxReceiveBytes > 0 && maxReceiveBytes <= 1 << 31 && reconnectMinMilliseconds > 0
             && reconnectMaxMilliseconds >= reconnectMinMilliseconds && sendQueueLimit > 0
             && sendQueueBytes > 0 && sendDeadlineMilliseconds > 0 && closeDeadlineMilliseconds > 0
-            && replaceAfterMilliseconds > 0
+            && replaceAfterMilliseconds > 0 && connectionLimit > 0
         if !sound {
             throw NNGError(
                 code: NNGError.Code.invalid, operation: "use endpoint settings with a limit of 0 or less")
