@@ -79,7 +79,7 @@ let package = Package(
 
         tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"]),
         tests("TensorsTests", ["Tensors"]),
-        tests("TrainingTests", ["Training", "Tensors"]),
+        tests("TrainingTests", ["Training", "Tensors", "CZlib"]),
         tests("NNGTests", ["NNG"]),
         tests("StorageTests", ["Storage"]),
         tests("ClusterTests", ["Cluster"]),
