@@ -81,9 +81,16 @@ let package = Package(
 
         tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"]),
         tests("TensorsTests", ["Tensors"]),
-        tests("TrainingTests", ["Training", "Tensors"]),
+        tests("TrainingTests", ["Training", "Tensors", "CZlib"]),
         tests("NNGTests", ["NNG", "nng-soak"]),
         tests("StorageTests", ["Storage"]),
         tests("ClusterTests", ["Cluster"]),
+        tests(
+            "LogicTests",
+            [
+                "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
+                "ParameterState",
+            ]),
+        tests("SimulationTests", ["Simulation"]),
     ]
 )
