@@ -13,6 +13,8 @@ enum Layout {
     /// The first record starts on a page of its own, so that rewriting a watermark can't tear a record.
     static let recordsStart: UInt64 = 4096
     static let frameBytes = 168
+    /// A file gets its name only when its first catalogue is durable, so none is shorter than this.
+    static var shortestSegment: UInt64 { recordsStart + UInt64(frameBytes) + 8 }
     static let alignment: UInt64 = 8
     static let catalogueEntryBytes = 16
     static let maxCatalogueEntries = 1 << 20
@@ -44,10 +46,6 @@ enum Layout {
     static func get<T: FixedWidthInteger>(_ type: T.Type, _ bytes: UnsafeRawBufferPointer, _ offset: Int) -> T
     {
         T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
-    }
-
-    static func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        bytes.allSatisfy { $0 == 0 }
     }
 }
 

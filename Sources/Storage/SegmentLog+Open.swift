@@ -178,6 +178,7 @@ struct LogRecovery<Files: LogFileSystem> {
     /// All that is wrong in a segment whose bytes up to `durableTo` were acknowledged.
     private func damage(in scan: SegmentScan, durableTo: UInt64) -> [Finding] {
         var found = scan.findings
+        let durableTo = max(durableTo, Layout.shortestSegment)
         if !scan.headerIsSound { found.append(.damagedSegmentHeader(segment: scan.segment)) }
         let location = RecordLocation(segment: scan.segment, offset: scan.end)
         if scan.end < min(durableTo, scan.sizeBytes), !scan.endIsForeign {

@@ -62,7 +62,7 @@ struct SegmentScanner<Files: LogFileSystem>: ~Copyable {
                 }
                 scan.frames.append(frame)
                 scan.syncedTo = max(scan.syncedTo, frame.syncedTo)
-                offset = min(frame.end, sizeBytes)
+                offset = frame.end
             case .frame, .unknown, .unreadable:
                 guard let next = try nextOwnFrame(after: offset, &scan) else { break scanning }
                 try report(from: offset, to: next, &scan)
@@ -146,9 +146,8 @@ struct SegmentScanner<Files: LogFileSystem>: ~Copyable {
         var offset = scan.end
         while offset < sizeBytes {
             let view = try chunk(at: offset, atLeast: 1)
-            if let last = view.lastIndex(where: { $0 != 0 }) {
-                scan.lastNonzeroEnd = offset + UInt64(last) + 1
-            }
+            let nonzero = Self.endOfNonzero(view)
+            if nonzero > 0 { scan.lastNonzeroEnd = offset + UInt64(nonzero) }
             offset += UInt64(view.count)
         }
         guard scan.lastNonzeroEnd > scan.end, scan.frameAtEnd == nil else { return }
@@ -164,6 +163,14 @@ struct SegmentScanner<Files: LogFileSystem>: ~Copyable {
         case .unreadable:
             break
         }
+    }
+
+    /// Where the last byte that is not zero ends; the zeros behind it are passed over by words.
+    private static func endOfNonzero(_ bytes: UnsafeRawBufferPointer) -> Int {
+        var end = bytes.count
+        while end >= 8, bytes.loadUnaligned(fromByteOffset: end - 8, as: UInt64.self) == 0 { end -= 8 }
+        while end > 0, bytes[end - 1] == 0 { end -= 1 }
+        return end
     }
 
     private mutating func reading(at offset: UInt64) throws(StorageError) -> Frame.Reading {
