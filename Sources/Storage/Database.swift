@@ -8,10 +8,16 @@ enum Database {
         var configuration = Configuration()
         configuration.journalMode = .wal
         configuration.busyMode = .timeout(5)
-        configuration.prepareDatabase { database in
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
+        // Only after opening: GRDB sets NORMAL when it turns WAL on, and a commit would not be durable.
+        try queue.writeWithoutTransaction { database in
             try database.execute(sql: "PRAGMA synchronous = \(full ? "FULL" : "NORMAL")")
+            guard try Int.fetchOne(database, sql: "PRAGMA synchronous") == (full ? 2 : 1) else {
+                throw StorageError.database(
+                    path: path, code: 0, message: "the synchronous mode was not taken")
+            }
         }
-        return try DatabaseQueue(path: path, configuration: configuration)
+        return queue
     }
 
     static func error(_ error: any Error, path: String) -> StorageError {

@@ -38,7 +38,7 @@ extension SegmentLogOn {
         }
         let reserve =
             switch header.kind {
-            case .base, .delta, .manifest: Self.headroomBytes
+            case .base, .delta, .manifest: options.headroomBytes
             case .promise, .drop, .pin, .unpin: UInt64(0)
             }
         let location = try write(

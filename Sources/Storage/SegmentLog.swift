@@ -12,6 +12,8 @@ public struct SegmentLogOptions: Sendable {
     public var maxPayloadBytes: UInt32 = 256 << 20
     /// The active segment is extended with zeros in pieces of this size.
     public var preallocateBytes: UInt64 = 4 << 20
+    /// Space kept free for tombstones, promises and the log's own records when the disk is full.
+    public var headroomBytes: UInt64 = 64 << 10
     public var fsync: Fsync = .real
     /// Nothing is created, cut off or removed, and no lock is taken: for tools on a stopped store.
     public var readOnly = false
@@ -83,8 +85,6 @@ public final class SegmentLogOn<Files: LogFileSystem> {
     var readers: [UInt64: OpenFile] = [:]
     let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: Layout.frameBytes, alignment: 16)
 
-    /// Space kept free for tombstones, promises and the log's own records when the disk is full.
-    static var headroomBytes: UInt64 { 64 << 10 }
     static var maxOpenReaders: Int { 32 }
 
     init(directory: String, options: SegmentLogOptions, files: Files, storeID: UInt64) {

@@ -20,6 +20,7 @@ func smallOptions(segmentBytes: UInt64 = 64 << 20) -> SegmentLogOptions {
     var options = SegmentLogOptions()
     options.fsync = .none
     options.preallocateBytes = 256
+    options.headroomBytes = 512
     options.segmentBytes = segmentBytes
     options.storeID = 7
     return options
