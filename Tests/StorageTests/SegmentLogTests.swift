@@ -106,6 +106,38 @@ struct SegmentLogTests {
         }
     }
 
+    @Test func damageInTheLastSyncedRecordIsKeptInPlaceAndAppendsGoElsewhere() throws {
+        let scratch = try Scratch()
+        let sample = try sample(scratch)
+        let directory = scratch.file("last")
+        let last = sample.records[2].location
+        let dataEnd = Int(last.offset) + Layout.frameBytes + 21
+        for place in Int(last.offset)..<dataEnd {
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(atPath: directory) }
+            // Nothing sound follows: only the watermark tells that the record was acknowledged.
+            var bytes = Array(sample.bytes[..<sample.synced]) + [UInt8](repeating: 0, count: 400)
+            bytes[place] ^= UInt8(1 << (place % 8))
+            let url = URL(fileURLWithPath: directory + "/" + sample.name)
+            try Data(bytes).write(to: url)
+            let (log, _, findings) = try SegmentLog.open(directory: directory, options: smallOptions())
+            #expect(!findings.contains { if case .tornTail = $0 { true } else { false } }, "flip at \(place)")
+            let added = try log.add(step: 9)
+            try log.sync()
+            if place < Int(last.offset) + Layout.frameBytes {
+                #expect(findings.contains { $0.isDamage }, "flip at \(place)")
+                #expect(added.segment > last.segment, "flip at \(place)")
+                #expect([UInt8](try Data(contentsOf: url)) == bytes, "flip at \(place)")
+            }
+            #expect(try log.verifyAll().contains { $0.isDamage }, "flip at \(place)")
+            #expect(throws: StorageError.self) { try log.read(last) }
+            log.close()
+            let (again, records, _) = try SegmentLog.open(directory: directory, options: smallOptions())
+            #expect(records.map(\.header.step).filter { $0 != 3 } == [1, 2, 9], "flip at \(place)")
+            again.close()
+        }
+    }
+
     @Test func aSecondOpenerIsRefused() throws {
         let scratch = try Scratch()
         let (log, _, _) = try SegmentLog.open(directory: scratch.file("log"), options: smallOptions())
