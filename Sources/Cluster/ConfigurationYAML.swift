@@ -1,0 +1,43 @@
+extension ClusterConfiguration {
+    /// The effective configuration as YAML that ``parse(yaml:file:overrides:)`` reads back to the same value.
+    public func yaml() -> String {
+        let optimizer = training.optimizer
+        var lines = ["cluster:", "  name: \(quoted(cluster.name))"]
+        lines += [
+            "  shards: \(cluster.shards)", "  workers: \(cluster.workers)", "  stores: \(cluster.stores)",
+        ]
+        lines += ["  transport: \(cluster.transport.rawValue)", "model:", "  kind: \(model.kind.rawValue)"]
+        if let rank = model.rank { lines.append("  rank: \(rank)") }
+        lines += ["data:", "  kind: \(data.kind.rawValue)"]
+        if let path = data.path { lines.append("  path: \(quoted(path))") }
+        lines += ["training:", "  steps: \(training.steps)", "  batch: \(training.batch)"]
+        lines.append("  consistency: \(training.consistency.rawValue)")
+        if let staleness = training.staleness { lines.append("  staleness: \(staleness)") }
+        lines += ["  seed: \(training.seed)", "  optimizer:", "    kind: \(optimizer.kind.rawValue)"]
+        lines += ["    learning_rate: \(optimizer.learningRate)", "    momentum: \(optimizer.momentum)"]
+        lines += ["    beta1: \(optimizer.beta1)", "    beta2: \(optimizer.beta2)"]
+        lines += ["    epsilon: \(optimizer.epsilon)", "checkpoint:", "  every: \(checkpoint.every)"]
+        lines += codec("codec", checkpoint.codec) + codec("slots_codec", checkpoint.slotsCodec)
+        lines += ["  write_quorum: \(checkpoint.writeQuorum)", "  replicas: \(checkpoint.replicas)"]
+        lines += ["  base_every: \(checkpoint.baseEvery)", "  keep:", "    last: \(checkpoint.keep.last)"]
+        lines += ["    every: \(checkpoint.keep.every)", "  max_lag: \(checkpoint.maxLag)"]
+        lines += ["recovery:", "  mode: \(recovery.mode.rawValue)", "timing:"]
+        lines += ["  heartbeat_ms: \(timing.heartbeatMs)", "  lease_ms: \(timing.leaseMs)"]
+        lines += ["network:", "  bind: \(quoted(network.bind))"]
+        if let advertise = network.advertise { lines.append("  advertise: \(quoted(advertise))") }
+        lines.append("  coordinator_port: \(network.coordinatorPort)")
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func codec(_ name: String, _ codec: Codec) -> [String] {
+        [
+            "  \(name):", "    kind: \(codec.kind.rawValue)",
+            "    bits: \(codec.bits.map(String.init) ?? "all")", "    entropy: \(codec.entropy.rawValue)",
+        ]
+    }
+
+    /// Single quotes, doubled inside: nothing else is special there in YAML.
+    private func quoted(_ text: String) -> String {
+        "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
+    }
+}
