@@ -1,10 +1,8 @@
 #pragma once
 
-<<<<<<< HEAD
 #include "StorageCalls.h"
-=======
+
 #include <spawn.h>
->>>>>>> cluster
 
 /// Asks the kernel to send SIGKILL to this process when the thread that started it ends.
 /// Returns 0, or the value of errno.
