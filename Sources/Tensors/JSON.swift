@@ -2,11 +2,17 @@
 // whole numbers. Names that come twice, numbers with fractions, deep nesting and bad UTF-8 are errors.
 
 /// A JSON value of a safetensors header.
-enum JSONValue {
-    case object([(key: String, value: JSONValue)])
+indirect enum JSONValue {
+    case object([JSONMember])
     case array([JSONValue])
     case string(String)
     case integer(Int)
+}
+
+/// A name and its value.
+struct JSONMember {
+    var key: String
+    var value: JSONValue
 }
 
 struct JSONParser {
@@ -46,8 +52,8 @@ struct JSONParser {
         return .integer(try integer())
     }
 
-    private mutating func object(depth: Int) throws(TensorFileError) -> [(key: String, value: JSONValue)] {
-        var members: [(key: String, value: JSONValue)] = []
+    private mutating func object(depth: Int) throws(TensorFileError) -> [JSONMember] {
+        var members: [JSONMember] = []
         var keys: Set<[UInt8]> = []
         if take(UInt8(ascii: "}")) { return [] }
         repeat {
@@ -55,7 +61,7 @@ struct JSONParser {
             let key = try string()
             guard keys.insert(Array(key.utf8)).inserted else { throw failure("the name \(key) comes twice") }
             guard take(UInt8(ascii: ":")) else { throw failure("a colon should stand here") }
-            members.append((key, try value(depth: depth + 1)))
+            members.append(JSONMember(key: key, value: try value(depth: depth + 1)))
         } while take(UInt8(ascii: ","))
         guard take(UInt8(ascii: "}")) else { throw failure("a comma or brace should stand here") }
         return members
