@@ -70,6 +70,12 @@ func encodeSymbols(
     case .huffman: break
     case .best:
         let rans = RansModel(counts: counts, symbolCount: symbols.count)
+        // Noise isn't worth a coder's time for a saving of a few bytes in a thousand.
+        if counts.count <= 256, huffmanBytes >= symbols.count,
+            rans.estimatedByteCount >= symbols.count - symbols.count / 512
+        {
+            return append(raw: symbols, to: &output)
+        }
         var smallest = min(huffmanBytes, rans.estimatedByteCount)
         if !nested, 2 * counts[0] > symbols.count {
             let tokens = RunTokens(symbols, nonzeroCount: symbols.count - counts[0], alphabet: counts.count)
@@ -90,10 +96,14 @@ func encodeSymbols(
         }
     }
     if counts.count <= 256, min(body.isEmpty ? huffmanBytes : body.count, huffmanBytes) >= symbols.count {
-        return append(block: .raw, symbols.map { UInt8(truncatingIfNeeded: $0) }, to: &output)
+        return append(raw: symbols, to: &output)
     }
     if coder == .huffman { code.encode(symbols, into: &body) }
     append(block: coder, body, to: &output)
+}
+
+private func append(raw symbols: UnsafeBufferPointer<UInt16>, to output: inout [UInt8]) {
+    append(block: .raw, symbols.map { UInt8(truncatingIfNeeded: $0) }, to: &output)
 }
 
 private func append(block coder: SymbolCoder, _ body: [UInt8], to output: inout [UInt8]) {
