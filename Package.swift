@@ -79,7 +79,7 @@ let package = Package(
             ],
             swiftSettings: strict),
 
-        tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"]),
+        tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"], resources: [.copy("Golden")]),
         tests("TensorsTests", ["Tensors"]),
         tests("TrainingTests", ["Training", "Tensors", "CZlib"]),
         tests("NNGTests", ["NNG", "nng-soak"]),
