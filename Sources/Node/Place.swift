@@ -161,7 +161,8 @@ public final class StopSignal: Sendable {
         action?()
     }
 
-    func onStop(_ action: @escaping @Sendable () -> Void) {
+    /// Calls `action` on every signal, and at once when one has come already.
+    public func onStop(_ action: @escaping @Sendable () -> Void) {
         let already = state.withLock { state in
             state.action = action
             return state.stopped

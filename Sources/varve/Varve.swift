@@ -15,7 +15,9 @@ struct Varve: AsyncParsableCommand {
         commandName: "varve",
         abstract:
             "A parameter server whose training survives: compressed, replicated checkpoints of every step.",
-        subcommands: [CodecCommand.self]
+        subcommands: [
+            UpCommand.self, CodecCommand.self, CoordinatorCommand.self, ShardCommand.self, StoreCommand.self, WorkerCommand.self,
+        ]
     )
 
     /// Runs the command; an error becomes one line on stderr and an exit code.
