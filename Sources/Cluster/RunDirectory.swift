@@ -107,14 +107,3 @@ public final class RunLock: Sendable {
     init(descriptor: Int32) { self.descriptor = descriptor }
     deinit { close(descriptor) }
 }
-
-/// Called first in a node: it ends with the process that started it, even if that one was killed.
-///
-/// `VARVE_PARENT_PID` closes the race in which the parent ends before the kernel is asked.
-public func dieWithParent() {
-    guard let text = ProcessInfo.processInfo.environment["VARVE_PARENT_PID"], let parent = Int32(text) else {
-        return
-    }
-    let failure = varve_die_with_parent()
-    if failure != 0 || getppid() != parent { exit(1) }
-}
