@@ -119,6 +119,7 @@ struct SupervisorTests {
 
     @Test func stopsDeafAndPausedChildrenInOrder() throws {
         let bench = try Bench()
+        defer { bench.end() }
         bench.shell("trap '' TERM; echo deaf; while :; do sleep 1; done", node: "deaf")
         bench.shell("trap 'exit 0' TERM; echo polite; while :; do sleep 0.01; done", node: "polite")
         bench.shell("echo paused; exec sleep 100", node: "paused")
