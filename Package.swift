@@ -85,6 +85,7 @@ let package = Package(
         tests("NNGTests", ["NNG", "nng-soak"]),
         tests("StorageTests", ["Storage"]),
         tests("ClusterTests", ["Cluster"]),
+        tests("TerminalTests", ["varve"]),
         tests(
             "LogicTests",
             [
