@@ -75,11 +75,11 @@ let package = Package(
             name: "varve",
             dependencies: [
                 "LCCheckpoint", "Tensors", "Node", "Cluster", "Simulation", "Storage", "Training", "Wire",
-                "NNG", "CSystem", log, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "NNG", "CSystem", "MachineCore", log, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
 
-        tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"]),
+        tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"], resources: [.copy("Golden")]),
         tests("TensorsTests", ["Tensors"]),
         tests("TrainingTests", ["Training", "Tensors", "CZlib"]),
         tests("NNGTests", ["NNG", "nng-soak"]),

@@ -9,6 +9,9 @@ public struct Fragmenter: Sendable {
 
     public init(pieceBytes: Int = 1 << 20) { self.pieceBytes = pieceBytes }
 
+    /// Takes a message number for a sender that works on a copy of this value.
+    public mutating func skip() { nextNumber += 1 }
+
     /// Hands the parts of each transport message to `send`; stops when it returns false, and then returns false.
     public mutating func send(
         head: [UInt8], payload: Payload?, _ send: ([UnsafeRawBufferPointer]) -> Bool
@@ -55,8 +58,9 @@ public struct Fragmenter: Sendable {
 /// Puts the pieces of one link together again, in bounded memory.
 ///
 /// A packet whose piece was lost is dropped whole: the roles ask again for what they miss.
-public struct Reassembler {
-    private final class Partial {
+public struct Reassembler: Sendable {
+    // Sendable because only the reassembler that made it writes it, until it is whole.
+    private final class Partial: @unchecked Sendable {
         let bytes: UnsafeMutableRawBufferPointer
         var filled = 0
         init(count: Int) { bytes = .allocate(byteCount: count, alignment: 64) }
@@ -73,7 +77,7 @@ public struct Reassembler {
     }
 
     /// Takes one transport message; returns a packet when one is complete.
-    public mutating func take(_ bytes: UnsafeRawBufferPointer, owner: AnyObject) throws -> Packet? {
+    public mutating func take(_ bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable) throws -> Packet? {
         guard bytes.count >= 8 else { throw WireError.tooShort(byteCount: bytes.count) }
         guard bytes[5] == PacketFormat.fragmentKind else { return try PacketFormat.decode(bytes, owner: owner) }
         guard bytes.count > Fragmenter.headerBytes else { throw WireError.tooShort(byteCount: bytes.count) }

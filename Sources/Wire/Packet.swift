@@ -75,7 +75,7 @@ public enum PacketFormat {
     }
 
     /// Reads a whole packet. The payload refers to `owner`'s bytes; nothing but the control part is copied.
-    public static func decode(_ bytes: UnsafeRawBufferPointer, owner: AnyObject) throws -> Packet {
+    public static func decode(_ bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable) throws -> Packet {
         guard bytes.count >= headerBytes else { throw WireError.tooShort(byteCount: bytes.count) }
         let seenMagic = bytes.littleEndian(UInt32.self, at: 0)
         guard seenMagic == magic else { throw WireError.unknownMagic(seenMagic) }

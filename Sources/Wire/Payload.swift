@@ -4,12 +4,12 @@
 /// socket and the arithmetic. Slices share the owner.
 public final class Payload: @unchecked Sendable {
     // Sendable because the bytes are never written after `init`.
-    private let owner: AnyObject?
+    private let owner: (AnyObject & Sendable)?
     private let base: UnsafeRawPointer
     public let count: Int
 
     /// Bytes that `owner` keeps alive and unchanged.
-    public init(owner: AnyObject, bytes: UnsafeRawBufferPointer) {
+    public init(owner: AnyObject & Sendable, bytes: UnsafeRawBufferPointer) {
         self.owner = owner
         base = bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 16)!
         count = bytes.count
@@ -46,7 +46,7 @@ public final class Payload: @unchecked Sendable {
         return Payload(owner: self, bytes: UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
     }
 
-    private final class Memory {
+    private final class Memory: @unchecked Sendable {
         let bytes: UnsafeMutableRawBufferPointer
         init(count: Int) { bytes = .allocate(byteCount: max(count, 1), alignment: 64) }
         deinit { bytes.deallocate() }
