@@ -18,11 +18,17 @@ fail() {
 }
 
 # Under sudo, builds and runs belong to the user who asked: root's files in .build would break that user's next
-# build. Everything that is not apt goes through this.
+# build. Everything that is not apt goes through as_user. A clone that this user can't write to is root's affair.
+BUILDER=
+if [[ $EUID -eq 0 && -n ${SUDO_USER:-} && $SUDO_USER != root ]] &&
+    sudo -n -u "$SUDO_USER" test -w "$ROOT" 2>/dev/null; then
+    BUILDER=$SUDO_USER
+fi
+
 as_user() {
-    if [[ $EUID -eq 0 && -n ${SUDO_USER:-} && $SUDO_USER != root ]]; then
-        sudo -u "$SUDO_USER" -H --preserve-env=PATH,VARVE,NO_COLOR,TERM,CI \
-            env "PATH=$PATH" ${VARVE:+"VARVE=$VARVE"} "$@"
+    if [[ -n $BUILDER ]]; then
+        sudo -n -u "$BUILDER" -H env "PATH=$PATH" ${VARVE:+"VARVE=$VARVE"} ${NO_COLOR:+"NO_COLOR=$NO_COLOR"} \
+            ${TERM:+"TERM=$TERM"} "$@"
     else
         "$@"
     fi
@@ -75,9 +81,11 @@ find_swift() {
 
 # Hands a build folder that an earlier run left to root back to the user who builds.
 claim_build_folder() {
-    if [[ $EUID -eq 0 && -n ${SUDO_USER:-} && $SUDO_USER != root ]]; then
-        [[ ! -e .build ]] || chown -R "$SUDO_USER" .build
-        [[ ! -e Package.resolved ]] || chown "$SUDO_USER" Package.resolved
+    local path
+    if [[ -n $BUILDER ]]; then
+        for path in .build Package.resolved varve-runs; do
+            [[ ! -e $path ]] || chown -R "$BUILDER" "$path"
+        done
     elif [[ -e .build && ! -w .build ]]; then
         fail ".build belongs to another user: 'sudo chown -R $(id -un) .build', then run this again"
     fi
