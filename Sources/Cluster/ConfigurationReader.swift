@@ -57,7 +57,8 @@ struct ConfigurationReader {
         let full = path.isEmpty ? name : "\(path).\(name)"
         if Self.laterKeys.contains(full) {
             return report(
-                "'\(full)' is not available yet: 'varve up' starts every node on this machine", line: line)
+                "'\(full)' is not available yet: on several boxes start each node with 'varve shard --join' and the like",
+                line: line)
         }
         collect(value, path: full, depth: depth)
         if let entry = entries[full] {
