@@ -140,7 +140,7 @@ struct ConfigurationReader {
             codec.bits = nil
             known.insert("\(path).bits")
         } else {
-            integer("\(path).bits", &codec.bits, 1...8)
+            integer("\(path).bits", &codec.bits, 1...16)
         }
     }
 

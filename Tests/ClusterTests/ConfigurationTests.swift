@@ -32,7 +32,7 @@ import Testing
         ("cluster:\n  transport: tls+tcp\n", "c.yaml:2: 'cluster.transport: tls+tcp' is not available yet"),
         ("training:\n  consistency: ssp\n", "c.yaml:2: 'training.consistency: ssp' needs"),
         ("checkpoint:\n  write_quorum: 2\n", "c.yaml:2: 'checkpoint.write_quorum' 2 exceeds"),
-        ("checkpoint:\n  codec:\n    bits: 9\n", "c.yaml:3: 'checkpoint.codec.bits'"),
+        ("checkpoint:\n  codec:\n    bits: 17\n", "c.yaml:3: 'checkpoint.codec.bits'"),
         ("training: 3\n", "c.yaml:1: 'training' must be a mapping"),
         ("a: &x 1\nb: *x\n", "c.yaml:1: '*' and '&'"),
         ("cluster: {shards: 2}\nmodel: *x\n", "c.yaml:2: not YAML"),
