@@ -87,6 +87,7 @@ let package = Package(
         tests("NNGTests", ["NNG", "nng-soak"]),
         tests("StorageTests", ["Storage"]),
         tests("ClusterTests", ["Cluster", "supervise-probe"]),
+        tests("TerminalTests", ["varve"]),
         tests(
             "LogicTests",
             [
