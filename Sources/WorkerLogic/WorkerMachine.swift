@@ -40,6 +40,7 @@ public struct WorkerMachine: Machine {
     var state: State = .waiting
     public internal(set) var line: UInt64 = 0
     var losses: [StepLoss] = []
+    var pendingLoss: Float = .nan
     var retryAt: Instant?
 
     /// - Parameter elements: Float32 values of the whole model.
@@ -210,6 +211,7 @@ public struct WorkerMachine: Machine {
             // An answer to an earlier question would hold an older version, or stand for a push that was not received.
             guard reply.version >= settings.wantedVersion(afterClock: clock), reply.slotClock > clock else { return }
             parameters[shard] = payload
+            if parameters.count == settings.shards { stepDelivered(clock) }
             if parameters.count < settings.shards {
                 state = .pushing(clock: clock, gradient: gradient, parameters: parameters)
             } else if clock + 1 >= membership.view.targetStep {
@@ -221,6 +223,16 @@ public struct WorkerMachine: Machine {
             }
         case .waiting, .positioning, .computing, .done: break
         }
+    }
+
+    /// A step is told of when every shard has taken it, not when its loss is known: what was told is never lost
+    /// beyond the bound that the configuration sets.
+    private mutating func stepDelivered(_ clock: UInt64) {
+        var stepLoss = StepLoss()
+        stepLoss.step = clock + 1
+        stepLoss.loss = pendingLoss
+        losses.append(stepLoss)
+        if losses.count > 1024 { losses.removeFirst(losses.count - 1024) }
     }
 
     private mutating func compute(
@@ -237,11 +249,7 @@ public struct WorkerMachine: Machine {
         into effects: inout Effects<Action>
     ) {
         guard computedLine == line, case .computing(clock) = state else { return }
-        var stepLoss = StepLoss()
-        stepLoss.step = clock + 1
-        stepLoss.loss = loss
-        losses.append(stepLoss)
-        if losses.count > 1024 { losses.removeFirst(losses.count - 1024) }
+        pendingLoss = loss
         if clock >= membership.view.targetStep {
             state = .done(clock: clock)
             return
