@@ -182,6 +182,13 @@ extension StoreMachine {
         for step in retain.steps {
             for shard in shards { keepChain(Key(shard: shard, step: step), &keep) }
         }
+        // What is on its way to the disk is there before the compaction begins.
+        for pending in writing + queue {
+            if case .record(let part, _) = pending.write {
+                keepChain(Key(shard: part.shard, step: part.baseStep), &keep)
+                keep.insert(Key(shard: part.shard, step: part.step))
+            }
+        }
         return keep
     }
 
