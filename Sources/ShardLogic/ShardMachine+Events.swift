@@ -13,7 +13,7 @@ extension ShardMachine {
             for position in inFlight.indices where !inFlight[position].acks.contains(peer) {
                 if peer.role == .store { inFlight[position].resendAt = now }
             }
-            if case .restoring(var restoring) = state, peer.role == .store, restoring.request == 0 {
+            if case .restoring(var restoring) = state, peer.role == .store, restoring.request == 0, !restoring.isWorking {
                 restoring.deadline = now
                 state = .restoring(restoring)
             }
