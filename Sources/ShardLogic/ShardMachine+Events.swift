@@ -50,12 +50,14 @@ extension ShardMachine {
     private mutating func finish(_ completion: Completion, at now: Instant, into effects: inout Effects<Action>) {
         switch completion {
         case .initialized(let line, let parameters):
+            guard case .restoring(let restoring) = state, restoring.line == line, restoring.step < 0 else { return }
             becomeReady(line: line, step: 0, stateDigest: "", baseStep: nil, parameters: parameters, version: 0)
             if settings.checkpointEvery > 0 { startCheckpoint(at: now, into: &effects) }
             tellRestored(step: -1, stateDigest: "", into: &effects)
         case .applied(let version, let parameters):
+            // A step that was under way when a restore was ordered belongs to a state that is given up.
+            guard case .ready = state, isApplying, version == self.version + 1 else { return }
             isApplying = false
-            guard version == self.version + 1 else { return }
             gradients[self.version] = nil
             self.version = version
             previousParameters = self.parameters
