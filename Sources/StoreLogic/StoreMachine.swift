@@ -155,6 +155,9 @@ public struct StoreMachine: Machine {
             damaged[key] = part
         }
         committedStep = manifestStep
+        // A disk that was wiped has forgotten its promises: the epoch of the view that it joined with is promised anew
+        // before anything is taken.
+        if membership.view.epoch > promisedEpoch { queuePromise(membership.view.epoch) }
     }
 
     public var identity: Identity { membership.identity }
