@@ -84,7 +84,8 @@ public struct CoordinatorMachine: Machine {
     var faults: [NodeID: Fault] = [:]
     var parts: [UInt64: [Int: Part]] = [:]
     var manifests: [UInt64: Manifest] = [:]
-    var committing: Set<UInt64> = []
+    /// Decided, and on their way to the disk.
+    var committing: [UInt64: Manifest] = [:]
     var pending: [[Continuation]] = []
     var batch: [Continuation] = []
     var batchCommits: [Manifest] = []
