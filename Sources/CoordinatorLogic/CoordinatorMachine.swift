@@ -160,7 +160,7 @@ public struct CoordinatorMachine: Machine {
         func consider(_ candidate: Instant?) {
             if let candidate, next.map({ candidate < $0 }) ?? true { next = candidate }
         }
-        if dirty { return Instant(nanoseconds: 0) }
+        if dirty && pending.isEmpty { return Instant(nanoseconds: 0) }
         for entry in liveness.values where entry.live { consider(entry.lastHeard + settings.lease) }
         consider(fenceResendAt)
         consider(recovery?.quorumAt.map { $0 + Self.inventoryPatience })
