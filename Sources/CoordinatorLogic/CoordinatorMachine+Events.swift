@@ -283,7 +283,7 @@ extension CoordinatorMachine {
     /// The newest `keepLast` committed steps, every `keepEvery`-th, and those that are pinned.
     mutating func updateRetain() {
         let all = manifests.keys.sorted()
-        guard durable.committedStep >= 0 else { return }
+        guard let newestCommitted = all.last else { return }
         let newest = Set(all.suffix(settings.keepLast))
         let kept = all.filter {
             newest.contains($0) || manifests[$0]!.pinned || (settings.keepEvery > 0 && $0 % settings.keepEvery == 0)
@@ -299,7 +299,8 @@ extension CoordinatorMachine {
         }
         retain.number += 1
         if retain.number == 1 { retain.number = durable.epoch << 20 }
-        retain.committedStep = durable.committedStep
+        // Not the newest that is decided: commits that are still on their way to the disk are not in `steps`.
+        retain.committedStep = Int64(newestCommitted)
         retain.steps = kept
     }
 
