@@ -143,7 +143,10 @@ extension ShardMachine {
             beginRestore(mine, view: new, at: now, into: &effects)
         } else if case .ready = state, !new.restores.contains(where: { $0.shard == shard }) {
             // Others were lost; this shard goes on from where it is, on the new timeline.
+            // Its checkpoints do so too: what it has made durable counts on the new timeline.
             line = new.line
+            for position in inFlight.indices { inFlight[position].part.line = line }
+            for position in prepared.indices { prepared[position].line = line }
         }
     }
 
