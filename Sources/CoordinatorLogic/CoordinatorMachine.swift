@@ -214,6 +214,14 @@ public struct CoordinatorMachine: Machine {
     }
 
     mutating func flush(into effects: inout Effects<Action>) {
+        // Which shards are lost must outlive this process, whenever it was learnt.
+        if let recovery {
+            let lost = recovery.lost.sorted().map { UInt32($0) }
+            if durable.lostShards != lost {
+                durable.lostShards = lost
+                dirty = true
+            }
+        }
         // One transaction at a time; what comes meanwhile shares the next one.
         guard dirty, pending.isEmpty else { return }
         dirty = false

@@ -91,6 +91,8 @@ enum Happening {
     case resume(process: Int)
     case heal(cut: Int)
     case roomAgain(store: Int)
+    /// An operator has every store read all it holds and mend what is damaged.
+    case askRepair(id: UInt64)
     case inspect
 
     /// The process whose pause holds this back.
@@ -100,7 +102,9 @@ enum Happening {
         case .dial(let process, _, _), .jobDone(let process), .timer(let process), .joinAgain(let process),
             .lost(let process, _):
             process
-        case .closed, .lateSync, .start, .tellExit, .fault, .resume, .heal, .roomAgain, .inspect: nil
+        case .closed, .lateSync, .start, .tellExit, .fault, .resume, .heal, .roomAgain, .askRepair,
+            .inspect:
+            nil
         }
     }
 }

@@ -121,6 +121,7 @@ extension World {
             disks[store].failsSync = false
         }
         for process in processes where process.isAlive && process.isPaused { resume(process) }
+        queue.add(.askRepair(id: 1), at: now + 2_000_000_000)
         for place in places where live(place).isEmpty { queue.add(.start(place), at: now + random.span(1, 50)) }
     }
 

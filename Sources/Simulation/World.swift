@@ -117,6 +117,7 @@ final class World {
         case .resume(let id): resume(processes[id])
         case .heal(let cut): cuts[cut] = nil
         case .roomAgain(let store): disks[store].isFull = false
+        case .askRepair(let id): askRepair(id)
         case .inspect: inspect()
         }
     }
@@ -201,6 +202,18 @@ final class World {
         var envelope = Envelope()
         envelope.from = "tool-0"
         envelope.body = .nodeExited(exit)
+        tell(coordinator, .message(Packet(envelope: envelope), from: NodeID(role: .tool, index: 0)))
+    }
+
+    private func askRepair(_ id: UInt64) {
+        queue.add(.askRepair(id: id + 1), at: now + 4_000_000_000)
+        let coordinator = processes[currentCoordinator]
+        var ask = Ask()
+        ask.id = id
+        ask.what = "repair"
+        var envelope = Envelope()
+        envelope.from = "tool-0"
+        envelope.body = .ask(ask)
         tell(coordinator, .message(Packet(envelope: envelope), from: NodeID(role: .tool, index: 0)))
     }
 
