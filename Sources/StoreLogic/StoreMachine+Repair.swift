@@ -17,14 +17,22 @@ extension StoreMachine {
     }
 
     mutating func checkTimers(at now: Instant, into effects: inout Effects<Action>) {
-        for key in repairs.keys.sorted() {
-            if let repair = repairs[key], now >= repair.deadline {
-                askForRepair(key, repair, at: now, into: &effects)
-            }
-        }
+        if !repairs.isEmpty { askForRepairs(at: now, into: &effects) }
         if let due = inventoryDue, now >= due { askInventories(at: now, into: &effects) }
         if let verifyDeadline, now >= verifyDeadline { answerVerify(into: &effects) }
         if membership.heartbeatIsDue(at: now) { sendHeartbeat(at: now, into: &effects) }
+    }
+
+    private mutating func askForRepairs(at now: Instant, into effects: inout Effects<Action>) {
+        var active = repairs.values.count { $0.request != 0 }
+        for key in repairs.keys.sorted() {
+            guard let repair = repairs[key], now >= repair.deadline else { continue }
+            if repair.request == 0 {
+                guard active < Self.maxActiveRepairs else { continue }
+                active += 1
+            }
+            askForRepair(key, repair, at: now, into: &effects)
+        }
     }
 
     private mutating func askForRepair(

@@ -92,8 +92,14 @@ public struct StoreMachine: Machine {
         var part: Part
         var triedPeers: Set<NodeID> = []
         var deadline: Instant
+        /// 0 until a peer is asked.
         var request: UInt64
+        /// Peers that said that they can't give it.
+        var refusals: Set<NodeID> = []
     }
+
+    /// Repairs that are asked for at a time: more would only queue up at the peers' disks, and be asked for again.
+    static let maxActiveRepairs = 8
 
     public internal(set) var membership: Membership
     let settings: Settings
@@ -173,7 +179,14 @@ public struct StoreMachine: Machine {
         }
         consider(inventoryDue)
         consider(verifyDeadline)
-        for repair in repairs.values { consider(repair.deadline) }
+        var active = 0
+        for repair in repairs.values where repair.request != 0 {
+            active += 1
+            consider(repair.deadline)
+        }
+        if active < Self.maxActiveRepairs {
+            for repair in repairs.values where repair.request == 0 { consider(repair.deadline) }
+        }
         return next
     }
 
