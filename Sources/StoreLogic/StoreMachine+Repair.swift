@@ -63,8 +63,16 @@ extension StoreMachine {
         shard: UInt32, step: UInt64, by peer: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
         let key = Key(shard: shard, step: step)
-        guard var repair = repairs[key] else { return }
+        guard var repair = repairs[key], repair.request != 0 else { return }
         let peers = Self.replicas(ofShard: shard, settings: settings).filter { $0 != identity.node }
+        repair.refusals.insert(peer)
+        if repair.refusals.isSuperset(of: peers) {
+            // Nobody holds just this payload any more: the step was done again after a rollback. What they hold now
+            // is asked for instead.
+            repairs[key] = nil
+            refreshInventories(at: now + settings.retry)
+            return
+        }
         // The next peer at once; after the last one, a pause.
         if repair.triedPeers.count < peers.count { repair.deadline = now }
         repairs[key] = repair
@@ -113,9 +121,13 @@ extension StoreMachine {
         guard part.kind == .delta, inventoryDue == nil else { return }
         let base = Key(shard: part.shard, step: part.baseStep)
         guard index[base] == nil, repairs[base] == nil else { return }
+        refreshInventories(at: now)
+    }
+
+    private mutating func refreshInventories(at due: Instant) {
         inventoriesMissing = Set(
             membership.members(of: .store).filter { $0.member.live && $0.node != identity.node }.map(\.node))
-        inventoryDue = inventoriesMissing.isEmpty ? nil : now
+        inventoryDue = inventoriesMissing.isEmpty ? nil : due
     }
 
     private mutating func askInventories(at now: Instant, into effects: inout Effects<Action>) {
