@@ -26,6 +26,10 @@ extension StoreMachine {
     private mutating func askForRepairs(at now: Instant, into effects: inout Effects<Action>) {
         var active = repairs.values.count { $0.request != 0 }
         for key in repairs.keys.sorted() {
+            if let known = index[key], known.payloadDigest == repairs[key]?.part.payloadDigest {
+                repairs[key] = nil
+                continue
+            }
             guard let repair = repairs[key], now >= repair.deadline else { continue }
             if repair.request == 0 {
                 guard active < Self.maxActiveRepairs else { continue }
@@ -87,7 +91,7 @@ extension StoreMachine {
             repair.part.payloadDigest == record.part.payloadDigest, let payload,
             UInt64(payload.count) == record.part.encodedBytes
         else { return }
-        if index[key] != nil {
+        if index[key]?.payloadDigest == record.part.payloadDigest {
             repairs[key] = nil
             return
         }
@@ -168,13 +172,23 @@ extension StoreMachine {
         if verifyWaiting != nil && repairs.isEmpty { answerVerify(into: &effects) }
     }
 
+    /// A committed part that did not come here is fetched, unless it comes by itself a little later.
+    private mutating func fetchIfMissing(_ part: Part, at now: Instant) {
+        let key = Key(shard: part.shard, step: part.step)
+        guard index[key]?.payloadDigest != part.payloadDigest, repairs[key] == nil, repairs.count < 4096 else { return }
+        repairs[key] = Repair(part: part, deadline: now + settings.retry, request: 0)
+    }
+
     // MARK: Retention
 
-    mutating func takeReply(_ reply: HeartbeatReply, into effects: inout Effects<Action>) {
+    mutating func takeReply(
+        _ reply: HeartbeatReply, at now: Instant, into effects: inout Effects<Action>
+    ) {
         committedStep = max(committedStep, reply.committedStep)
         for manifest in reply.manifests where manifests[manifest.step] == nil {
             manifests[manifest.step] = manifest
             enqueue(Pending(write: .manifest(manifest), asker: nil))
+            for part in manifest.parts where holds(part.shard) { fetchIfMissing(part, at: now) }
         }
         if reply.hasRetain, reply.retain.number > retain.number {
             retain = reply.retain
