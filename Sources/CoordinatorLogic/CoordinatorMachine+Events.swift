@@ -202,7 +202,7 @@ extension CoordinatorMachine {
     }
 
     mutating func commitWhatIsWhole(into effects: inout Effects<Action>) {
-        let whole = parts.keys.sorted().filter { parts[$0]!.count == settings.shards && !committing.contains($0) }
+        let whole = parts.keys.sorted().filter { parts[$0]!.count == settings.shards && committing[$0] == nil }
         guard !whole.isEmpty else { return }
         let made = whole.map { manifest(step: $0, parts: parts[$0]!) }
         commit(made)
@@ -219,9 +219,12 @@ extension CoordinatorMachine {
         return manifest
     }
 
+    /// A manifest that is committed, or decided and on its way to the disk.
+    func decidedManifest(_ step: UInt64) -> Manifest? { committing[step] ?? manifests[step] }
+
     mutating func commit(_ made: [Manifest]) {
         for manifest in made {
-            committing.insert(manifest.step)
+            committing[manifest.step] = manifest
             durable.checkpointsCommitted += 1
             durable.committedStep = max(durable.committedStep, Int64(manifest.step))
             for part in manifest.parts {
@@ -236,7 +239,7 @@ extension CoordinatorMachine {
     private mutating func committed(_ made: [Manifest], at now: Instant, into effects: inout Effects<Action>) {
         for manifest in made {
             manifests[manifest.step] = manifest
-            committing.remove(manifest.step)
+            committing[manifest.step] = nil
             parts[manifest.step] = nil
             let raw = manifest.parts.reduce(0) { $0 + $1.rawBytes }
             let encoded = manifest.parts.reduce(0) { $0 + $1.encodedBytes }
@@ -280,7 +283,7 @@ extension CoordinatorMachine {
     /// The newest `keepLast` committed steps, every `keepEvery`-th, and those that are pinned.
     mutating func updateRetain() {
         let all = manifests.keys.sorted()
-        guard durable.committedStep >= 0 else { return }
+        guard let newestCommitted = all.last else { return }
         let newest = Set(all.suffix(settings.keepLast))
         let kept = all.filter {
             newest.contains($0) || manifests[$0]!.pinned || (settings.keepEvery > 0 && $0 % settings.keepEvery == 0)
@@ -296,7 +299,8 @@ extension CoordinatorMachine {
         }
         retain.number += 1
         if retain.number == 1 { retain.number = durable.epoch << 20 }
-        retain.committedStep = durable.committedStep
+        // Not the newest that is decided: commits that are still on their way to the disk are not in `steps`.
+        retain.committedStep = Int64(newestCommitted)
         retain.steps = kept
     }
 

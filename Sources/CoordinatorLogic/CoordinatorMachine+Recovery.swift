@@ -78,7 +78,6 @@ extension CoordinatorMachine {
                 .info, "commit",
                 "step \(complete.step) was acknowledged but not committed: the stores prove it, so it is committed now")
             commit([complete])
-            manifests[complete.step] = complete
         }
         parts = [:]
         if current.maxStep < durable.committedStep {
@@ -113,7 +112,8 @@ extension CoordinatorMachine {
                 else { return false }
                 part = base
             }
-            if part.kind == .delta, let known = manifests[part.baseStep]?.parts.first(where: { $0.shard == part.shard }) {
+            if part.kind == .delta, let known = decidedManifest(part.baseStep)?.parts.first(where: { $0.shard == part.shard })
+            {
                 return known.stateDigest == part.baseDigest
             }
             return true
@@ -198,7 +198,7 @@ extension CoordinatorMachine {
             restore.incarnation = member(.shard(shard))?.incarnation ?? 0
             if current.restoreStep >= 0 {
                 restore.stateDigest =
-                    manifests[UInt64(current.restoreStep)]?.parts.first { $0.shard == UInt32(shard) }?.stateDigest ?? ""
+                    decidedManifest(UInt64(current.restoreStep))?.parts.first { $0.shard == UInt32(shard) }?.stateDigest ?? ""
             }
             return restore
         }

@@ -86,7 +86,8 @@ public struct CoordinatorMachine: Machine {
     var faults: [NodeID: Fault] = [:]
     var parts: [UInt64: [Int: Part]] = [:]
     var manifests: [UInt64: Manifest] = [:]
-    var committing: Set<UInt64> = []
+    /// Decided, and on their way to the disk.
+    var committing: [UInt64: Manifest] = [:]
     var pending: [[Continuation]] = []
     var batch: [Continuation] = []
     var batchCommits: [Manifest] = []
@@ -161,7 +162,7 @@ public struct CoordinatorMachine: Machine {
         func consider(_ candidate: Instant?) {
             if let candidate, next.map({ candidate < $0 }) ?? true { next = candidate }
         }
-        if dirty { return Instant(nanoseconds: 0) }
+        if dirty && pending.isEmpty { return Instant(nanoseconds: 0) }
         for entry in liveness.values where entry.live { consider(entry.lastHeard + settings.lease) }
         consider(fenceResendAt)
         consider(recovery?.quorumAt.map { $0 + Self.inventoryPatience })
@@ -215,6 +216,14 @@ public struct CoordinatorMachine: Machine {
     }
 
     mutating func flush(into effects: inout Effects<Action>) {
+        // Which shards are lost must outlive this process, whenever it was learnt.
+        if let recovery {
+            let lost = recovery.lost.sorted().map { UInt32($0) }
+            if durable.lostShards != lost {
+                durable.lostShards = lost
+                dirty = true
+            }
+        }
         // One transaction at a time; what comes meanwhile shares the next one.
         guard dirty, pending.isEmpty else { return }
         dirty = false

@@ -12,6 +12,9 @@ public struct Membership: Sendable {
         self.view = view
         self.heartbeatInterval = heartbeatInterval
         self.identity.epoch = max(identity.epoch, view.epoch)
+        // The view that came with the place is only known, not acted upon yet: the coordinator's next one, which the
+        // first heartbeat asks for, counts as newer even if it is the same.
+        self.view.number = 0
     }
 
     public enum ViewChange: Sendable { case old, taken }

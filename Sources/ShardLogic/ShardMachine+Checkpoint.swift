@@ -50,15 +50,18 @@ extension ShardMachine {
             })
         else { return }
         inFlight[position].acks.insert(store)
-        guard inFlight[position].acks.count >= settings.writeQuorum else { return }
-        var part = inFlight[position].part
-        part.stores = inFlight[position].acks.map { UInt32($0.index) }.sorted()
-        part.commitNanoseconds = now.since(inFlight[position].began).nanoseconds
-        inFlight.remove(at: position)
-        prepared.append(part)
-        if prepared.count > 4096 { prepared.removeFirst(prepared.count - 4096) }
+        // A delta is durable only with what it builds on: parts are told of in their order.
         var message = Prepared()
-        message.parts = [part]
+        while let first = inFlight.first, first.acks.count >= settings.writeQuorum {
+            var part = first.part
+            part.stores = first.acks.map { UInt32($0.index) }.sorted()
+            part.commitNanoseconds = now.since(first.began).nanoseconds
+            inFlight.removeFirst()
+            prepared.append(part)
+            message.parts.append(part)
+        }
+        guard !message.parts.isEmpty else { return }
+        if prepared.count > 4096 { prepared.removeFirst(prepared.count - 4096) }
         effects.send(.prepared(message), to: .coordinator)
         preparedResendAt = now + settings.retry
     }

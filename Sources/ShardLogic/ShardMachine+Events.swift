@@ -13,7 +13,7 @@ extension ShardMachine {
             for position in inFlight.indices where !inFlight[position].acks.contains(peer) {
                 if peer.role == .store { inFlight[position].resendAt = now }
             }
-            if case .restoring(var restoring) = state, peer.role == .store, restoring.request == 0 {
+            if case .restoring(var restoring) = state, peer.role == .store, restoring.request == 0, !restoring.isWorking {
                 restoring.deadline = now
                 state = .restoring(restoring)
             }
@@ -50,12 +50,14 @@ extension ShardMachine {
     private mutating func finish(_ completion: Completion, at now: Instant, into effects: inout Effects<Action>) {
         switch completion {
         case .initialized(let line, let parameters):
+            guard case .restoring(let restoring) = state, restoring.line == line, restoring.step < 0 else { return }
             becomeReady(line: line, step: 0, stateDigest: "", baseStep: nil, parameters: parameters, version: 0)
             if settings.checkpointEvery > 0 { startCheckpoint(at: now, into: &effects) }
             tellRestored(step: -1, stateDigest: "", into: &effects)
         case .applied(let version, let parameters):
+            // A step that was under way when a restore was ordered belongs to a state that is given up.
+            guard case .ready = state, isApplying, version == self.version + 1 else { return }
             isApplying = false
-            guard version == self.version + 1 else { return }
             gradients[self.version] = nil
             self.version = version
             previousParameters = self.parameters
@@ -141,7 +143,10 @@ extension ShardMachine {
             beginRestore(mine, view: new, at: now, into: &effects)
         } else if case .ready = state, !new.restores.contains(where: { $0.shard == shard }) {
             // Others were lost; this shard goes on from where it is, on the new timeline.
+            // Its checkpoints do so too: what it has made durable counts on the new timeline.
             line = new.line
+            for position in inFlight.indices { inFlight[position].part.line = line }
+            for position in prepared.indices { prepared[position].line = line }
         }
     }
 

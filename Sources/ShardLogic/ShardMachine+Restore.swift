@@ -20,7 +20,10 @@ extension ShardMachine {
         stalledSince = nil
         if instruction.step < 0 {
             effects.report(.info, "restore", "nothing is committed yet: the shard begins from the seed")
-            state = .restoring(with(restoring) { $0.deadline = Instant(nanoseconds: .max) })
+            state = .restoring(with(restoring) {
+                $0.deadline = Instant(nanoseconds: .max)
+                $0.isWorking = true
+            })
             effects.perform(.initialize(line: view.line))
             return
         }
@@ -38,6 +41,7 @@ extension ShardMachine {
         var restoring = known
         restoring.request = nextRequest
         nextRequest += 1
+        restoring.isWorking = false
         restoring.deadline = now + settings.retry
         state = .restoring(restoring)
         var fetch = FetchChain()
@@ -54,7 +58,7 @@ extension ShardMachine {
         into effects: inout Effects<Action>
     ) {
         guard case .restoring(var restoring) = state, answer.request == restoring.request,
-            store == restoring.sources[restoring.sourceIndex]
+            !restoring.isWorking, store == restoring.sources[restoring.sourceIndex]
         else { return }
         let stated = answer.parts.reduce(UInt64(0)) { $0 &+ $1.encodedBytes }
         guard let payload, let first = answer.parts.first, stated == UInt64(payload.count) else {
@@ -65,6 +69,7 @@ extension ShardMachine {
         if isFirst { restoring.baseStep = first.step }
         // The arithmetic has no deadline of its own: it ends by itself.
         restoring.deadline = Instant(nanoseconds: .max)
+        restoring.isWorking = true
         state = .restoring(restoring)
         effects.perform(
             .restore(
@@ -82,7 +87,9 @@ extension ShardMachine {
     mutating func fetchFailed(
         _ failure: FetchFailed, from store: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard case .restoring(let restoring) = state, failure.request == restoring.request else { return }
+        guard case .restoring(let restoring) = state, failure.request == restoring.request,
+            !restoring.isWorking
+        else { return }
         sourceFailed(restoring, reason: failure.reason, definite: true, at: now, into: &effects)
     }
 
@@ -98,6 +105,7 @@ extension ShardMachine {
         restoring.lastReason = "\(source): \(reason)"
         restoring.afterStep = -1
         restoring.request = 0
+        restoring.isWorking = false
         restoring.sourceIndex += 1
         if restoring.sourceIndex == restoring.sources.count {
             restoring.sourceIndex = 0

@@ -65,6 +65,8 @@ public struct ShardMachine: Machine {
         var request: UInt64 = 0
         var deadline: Instant
         var baseStep: UInt64 = 0
+        /// The arithmetic on what has arrived, or on the seed, is under way: nothing is asked for meanwhile.
+        var isWorking = false
     }
 
     struct InFlight: Sendable {

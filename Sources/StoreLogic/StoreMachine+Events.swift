@@ -38,7 +38,7 @@ extension StoreMachine {
             repairFailed(shard: failure.shard, step: failure.step, by: sender, at: now, into: &effects)
         case .fence(let fence): receiveFence(fence, from: sender, into: &effects)
         case .view(let view): takeView(view, at: now, into: &effects)
-        case .heartbeatReply(let reply): takeReply(reply, into: &effects)
+        case .heartbeatReply(let reply): takeReply(reply, at: now, into: &effects)
         case .ask(let ask) where sender == .coordinator && (ask.what == "verify" || ask.what == "repair"):
             effects.perform(.verify(asked: ask.id, repair: ask.what == "repair"))
         case .refused(let refusal):

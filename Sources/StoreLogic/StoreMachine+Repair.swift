@@ -17,14 +17,26 @@ extension StoreMachine {
     }
 
     mutating func checkTimers(at now: Instant, into effects: inout Effects<Action>) {
-        for key in repairs.keys.sorted() {
-            if let repair = repairs[key], now >= repair.deadline {
-                askForRepair(key, repair, at: now, into: &effects)
-            }
-        }
+        if !repairs.isEmpty { askForRepairs(at: now, into: &effects) }
         if let due = inventoryDue, now >= due { askInventories(at: now, into: &effects) }
         if let verifyDeadline, now >= verifyDeadline { answerVerify(into: &effects) }
         if membership.heartbeatIsDue(at: now) { sendHeartbeat(at: now, into: &effects) }
+    }
+
+    private mutating func askForRepairs(at now: Instant, into effects: inout Effects<Action>) {
+        var active = repairs.values.count { $0.request != 0 }
+        for key in repairs.keys.sorted() {
+            if let known = index[key], known.payloadDigest == repairs[key]?.part.payloadDigest {
+                repairs[key] = nil
+                continue
+            }
+            guard let repair = repairs[key], now >= repair.deadline else { continue }
+            if repair.request == 0 {
+                guard active < Self.maxActiveRepairs else { continue }
+                active += 1
+            }
+            askForRepair(key, repair, at: now, into: &effects)
+        }
     }
 
     private mutating func askForRepair(
@@ -55,8 +67,16 @@ extension StoreMachine {
         shard: UInt32, step: UInt64, by peer: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
         let key = Key(shard: shard, step: step)
-        guard var repair = repairs[key] else { return }
+        guard var repair = repairs[key], repair.request != 0 else { return }
         let peers = Self.replicas(ofShard: shard, settings: settings).filter { $0 != identity.node }
+        repair.refusals.insert(peer)
+        if repair.refusals.isSuperset(of: peers) {
+            // Nobody holds just this payload any more: the step was done again after a rollback. What they hold now
+            // is asked for instead.
+            repairs[key] = nil
+            refreshInventories(at: now + settings.retry)
+            return
+        }
         // The next peer at once; after the last one, a pause.
         if repair.triedPeers.count < peers.count { repair.deadline = now }
         repairs[key] = repair
@@ -71,7 +91,7 @@ extension StoreMachine {
             repair.part.payloadDigest == record.part.payloadDigest, let payload,
             UInt64(payload.count) == record.part.encodedBytes
         else { return }
-        if index[key] != nil {
+        if index[key]?.payloadDigest == record.part.payloadDigest {
             repairs[key] = nil
             return
         }
@@ -105,9 +125,13 @@ extension StoreMachine {
         guard part.kind == .delta, inventoryDue == nil else { return }
         let base = Key(shard: part.shard, step: part.baseStep)
         guard index[base] == nil, repairs[base] == nil else { return }
+        refreshInventories(at: now)
+    }
+
+    private mutating func refreshInventories(at due: Instant) {
         inventoriesMissing = Set(
             membership.members(of: .store).filter { $0.member.live && $0.node != identity.node }.map(\.node))
-        inventoryDue = inventoriesMissing.isEmpty ? nil : now
+        inventoryDue = inventoriesMissing.isEmpty ? nil : due
     }
 
     private mutating func askInventories(at now: Instant, into effects: inout Effects<Action>) {
@@ -148,13 +172,23 @@ extension StoreMachine {
         if verifyWaiting != nil && repairs.isEmpty { answerVerify(into: &effects) }
     }
 
+    /// A committed part that did not come here is fetched, unless it comes by itself a little later.
+    private mutating func fetchIfMissing(_ part: Part, at now: Instant) {
+        let key = Key(shard: part.shard, step: part.step)
+        guard index[key]?.payloadDigest != part.payloadDigest, repairs[key] == nil, repairs.count < 4096 else { return }
+        repairs[key] = Repair(part: part, deadline: now + settings.retry, request: 0)
+    }
+
     // MARK: Retention
 
-    mutating func takeReply(_ reply: HeartbeatReply, into effects: inout Effects<Action>) {
+    mutating func takeReply(
+        _ reply: HeartbeatReply, at now: Instant, into effects: inout Effects<Action>
+    ) {
         committedStep = max(committedStep, reply.committedStep)
         for manifest in reply.manifests where manifests[manifest.step] == nil {
             manifests[manifest.step] = manifest
             enqueue(Pending(write: .manifest(manifest), asker: nil))
+            for part in manifest.parts where holds(part.shard) { fetchIfMissing(part, at: now) }
         }
         if reply.hasRetain, reply.retain.number > retain.number {
             retain = reply.retain
@@ -181,6 +215,13 @@ extension StoreMachine {
         let shards = Set(index.keys.map(\.shard))
         for step in retain.steps {
             for shard in shards { keepChain(Key(shard: shard, step: step), &keep) }
+        }
+        // What is on its way to the disk is there before the compaction begins.
+        for pending in writing + queue {
+            if case .record(let part, _) = pending.write {
+                keepChain(Key(shard: part.shard, step: part.baseStep), &keep)
+                keep.insert(Key(shard: part.shard, step: part.step))
+            }
         }
         return keep
     }

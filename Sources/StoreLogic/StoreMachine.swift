@@ -92,8 +92,14 @@ public struct StoreMachine: Machine {
         var part: Part
         var triedPeers: Set<NodeID> = []
         var deadline: Instant
+        /// 0 until a peer is asked.
         var request: UInt64
+        /// Peers that said that they can't give it.
+        var refusals: Set<NodeID> = []
     }
+
+    /// Repairs that are asked for at a time: more would only queue up at the peers' disks, and be asked for again.
+    static let maxActiveRepairs = 8
 
     public internal(set) var membership: Membership
     let settings: Settings
@@ -155,6 +161,9 @@ public struct StoreMachine: Machine {
             damaged[key] = part
         }
         committedStep = manifestStep
+        // A disk that was wiped has forgotten its promises: the epoch of the view that it joined with is promised anew
+        // before anything is taken.
+        if membership.view.epoch > promisedEpoch { queuePromise(membership.view.epoch) }
     }
 
     public var identity: Identity { membership.identity }
@@ -170,7 +179,14 @@ public struct StoreMachine: Machine {
         }
         consider(inventoryDue)
         consider(verifyDeadline)
-        for repair in repairs.values { consider(repair.deadline) }
+        var active = 0
+        for repair in repairs.values where repair.request != 0 {
+            active += 1
+            consider(repair.deadline)
+        }
+        if active < Self.maxActiveRepairs {
+            for repair in repairs.values where repair.request == 0 { consider(repair.deadline) }
+        }
         return next
     }
 

@@ -1,0 +1,110 @@
+import CoordinatorLogic
+import MachineCore
+import ParameterState
+import ShardLogic
+import StoreLogic
+import Wire
+import WorkerLogic
+
+/// An action that a role asked for and that its fake engine carries out.
+enum Job {
+    case coordinator(CoordinatorMachine.Action)
+    case shard(ShardMachine.Action)
+    case store(StoreMachine.Action)
+    case worker(WorkerMachine.Action)
+}
+
+/// A connection that this process keeps up.
+struct Dial {
+    var endpoint: String
+    var connection: Int?
+}
+
+/// One process of the cluster, from its start to its death: the machine of its role and what is around it.
+final class Process {
+    let id: Int
+    let place: NodeID
+    let nonce: UInt64
+    /// Clocks of different nodes can't be compared.
+    let clockOffset: UInt64
+    /// How its messages are signed: as a tool until the coordinator has given it its place.
+    var name: NodeID
+    var isAlive = true
+    var isPaused = false
+    var held: [Happening] = []
+    var coordinator: CoordinatorMachine?
+    var shard: ShardMachine?
+    var store: StoreMachine?
+    var worker: WorkerMachine?
+    var state: ShardState?
+    var jobs: [Job] = []
+    var isWorking = false
+    var wakeAt: UInt64?
+    var spins = 0
+    var dials: [NodeID: Dial] = [:]
+    var accepted: [NodeID: Int] = [:]
+    /// Line and version of the last step that was applied here.
+    var applied: (line: UInt64, version: UInt64)?
+
+    init(id: Int, place: NodeID, clockOffset: UInt64) {
+        self.id = id
+        self.place = place
+        nonce = UInt64(id) &* 0x9E37_79B9 &+ 1
+        self.clockOffset = clockOffset
+        name = place == .coordinator ? .coordinator : NodeID(role: .tool, index: id)
+    }
+
+    var endpoint: String { "process-\(id)" }
+    var isJoined: Bool { coordinator != nil || shard != nil || store != nil || worker != nil }
+
+    var identity: Identity {
+        coordinator?.identity ?? shard?.identity ?? store?.identity ?? worker?.identity
+            ?? Identity(node: name, run: "", incarnation: 0, epoch: 0)
+    }
+    var nextDeadline: Instant? {
+        coordinator?.nextDeadline ?? shard?.nextDeadline ?? store?.nextDeadline ?? worker?.nextDeadline
+    }
+    var dialable: [NodeID: String] {
+        shard?.dialable ?? store?.dialable ?? worker?.dialable ?? [:]
+    }
+    /// The connection over which a message to a node goes, if there is one.
+    func route(to node: NodeID) -> Int? { dials[node]?.connection ?? accepted[node] }
+
+    var label: String { "\(name)#\(id)" }
+}
+
+/// Something that the world does at a moment.
+enum Happening {
+    case deliver(connection: Int, to: Int, Envelope, Payload?)
+    /// A process tries to reach an endpoint.
+    case dial(process: Int, target: NodeID, endpoint: String)
+    case closed(connection: Int)
+    /// A process sees that a connection that it dialled is gone.
+    case lost(process: Int, peer: NodeID)
+    case jobDone(process: Int)
+    case lateSync(store: Int)
+    case timer(process: Int)
+    case joinAgain(process: Int)
+    case start(NodeID)
+    case tellExit(NodeExited, tries: Int)
+    case fault
+    case resume(process: Int)
+    case heal(cut: Int)
+    case roomAgain(store: Int)
+    /// An operator has every store read all it holds and mend what is damaged.
+    case askRepair(id: UInt64)
+    case inspect
+
+    /// The process whose pause holds this back.
+    var process: Int? {
+        switch self {
+        case .deliver(_, let to, _, _): to
+        case .dial(let process, _, _), .jobDone(let process), .timer(let process), .joinAgain(let process),
+            .lost(let process, _):
+            process
+        case .closed, .lateSync, .start, .tellExit, .fault, .resume, .heal, .roomAgain, .askRepair,
+            .inspect:
+            nil
+        }
+    }
+}

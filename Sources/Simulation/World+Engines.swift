@@ -1,0 +1,182 @@
+import CoordinatorLogic
+import LCCheckpoint
+import MachineCore
+import ParameterState
+import ShardLogic
+import StoreLogic
+import Wire
+import WorkerLogic
+
+/// The fake engines: what a role asks for takes virtual time, and is done when that time is over.
+extension World {
+    func perform(_ job: Job, _ process: Process) {
+        process.jobs.append(job)
+        startJob(process)
+    }
+
+    private func startJob(_ process: Process) {
+        guard process.isAlive, !process.isWorking, let job = process.jobs.first else { return }
+        process.isWorking = true
+        var takes = random.span(0.1, 1.5)
+        if !isCalm && random.chance(0.01) { takes += random.span(5, 120) }
+        if case .store(.write(let writes)) = job {
+            let store = process.place.index
+            if let problem = checkers.writesAre(writes) { return fail("proved: store-\(store) is to write \(problem)") }
+            if !disks[store].isFull { disks[store].write(writes) }
+            if plan.mutant == .ackBeforeSync {
+                queue.add(.lateSync(store: store), at: now + random.span(20, 200))
+                takes = 1000
+            }
+        }
+        queue.add(.jobDone(process: process.id), at: now + takes)
+    }
+
+    func finishJob(_ process: Process) {
+        guard process.isWorking, !process.jobs.isEmpty else { return }
+        let job = process.jobs.removeFirst()
+        process.isWorking = false
+        switch job {
+        case .coordinator(let action):
+            if let completion = persist(action, by: process) { drive(process, coordinator: .completed(completion)) }
+        case .shard(let action):
+            if let completion = compute(action, process) { drive(process, shard: .completed(completion)) }
+        case .store(let action): drive(process, store: .completed(touchDisk(action, process)))
+        case .worker(let action): drive(process, worker: .completed(compute(action, process)))
+        }
+        startJob(process)
+    }
+
+    // MARK: Coordinator
+
+    func persist(_ action: CoordinatorMachine.Action, by process: Process) -> CoordinatorMachine.Completion? {
+        guard case .persist(let state, let commits, let deletes) = action else { return nil }
+        guard database.leader == process.id || plan.mutant == .ignoreLeader else { return .notLeader }
+        say("\(process.label) persists epoch \(state.epoch) line \(state.line) \(state.phase) committed \(state.committedStep), commits \(commits.map(\.step))")
+        if let problem = checkers.persisted(state, commits, before: database, disks: disks) { fail(problem) }
+        database.persist(state, commits: commits, deletes: deletes)
+        return .persisted
+    }
+
+    // MARK: Shard
+
+    private func compute(_ action: ShardMachine.Action, _ process: Process) -> ShardMachine.Completion? {
+        guard let state = process.state, let machine = process.shard else { return nil }
+        let shard = machine.identity.node.index
+        switch action {
+        case .initialize(let line):
+            plan.initialParameters(state.range).withUnsafeBufferPointer { state.initialize($0) }
+            process.applied = (line, 0)
+            return .initialized(line: line, parameters: state.parameters)
+        case .apply(let version, let gradients):
+            guard version == state.version + 1 else {
+                fail("at-most-once: \(process.label) applies version \(version) on version \(state.version)")
+                return nil
+            }
+            if let problem = checkers.applied(shard, line: machine.line, version: version, gradients) {
+                fail(problem)
+            }
+            var parameters = state.apply(version: version, gradients: gradients)
+            if plan.mutant == .applyTwice && version % 5 == 0 {
+                plan.initialParameters(state.range).withUnsafeBufferPointer { _ in }
+                parameters = Payload(count: parameters.count) { raw in
+                    parameters.withBytes { raw.copyMemory(from: $0) }
+                    raw.bindMemory(to: Float.self)[0] += 0.5
+                }
+            }
+            return .applied(version: version, parameters: parameters)
+        case .encode(let step, let asBase):
+            guard step == state.version else {
+                fail("chained: \(process.label) encodes step \(step) at version \(state.version)")
+                return nil
+            }
+            do throws(CodecError) {
+                let (frame, part) = try state.encode(step: step, asBase: asBase)
+                return .encoded(part, frame: Payload(frame.bytes))
+            } catch {
+                fail("chained: \(process.label) can't encode step \(step): \(error)")
+                return nil
+            }
+        case .restore(let link): return restore(link, state, process)
+        }
+    }
+
+    private func restore(
+        _ link: ShardMachine.ChainLink, _ state: ShardState, _ process: Process
+    ) -> ShardMachine.Completion {
+        var offset = 0
+        for (index, part) in link.parts.enumerated() {
+            let bytes = link.frames.slice(offset..<offset + Int(part.encodedBytes))
+            offset += Int(part.encodedBytes)
+            do throws(CodecError) {
+                var problem: CodecError?
+                bytes.withBytes { raw in
+                    do throws(CodecError) {
+                        try state.restoreFrame(raw, isFirst: link.isFirst && index == 0)
+                    } catch { problem = error }
+                }
+                if let problem { throw problem }
+            } catch {
+                return .restoreFailed(line: link.line, reason: "step \(part.step): \(error)")
+            }
+        }
+        let last = link.parts.last?.step ?? 0
+        guard link.isLast else { return .linkRestored(line: link.line, step: last) }
+        let digest = state.reconstructionDigest?.description ?? ""
+        guard digest == link.stateDigest else {
+            return .restoreFailed(line: link.line, reason: "the chain leads to \(digest), not to \(link.stateDigest)")
+        }
+        let parameters = state.adoptReconstruction(version: link.resumeVersion)
+        process.applied = (link.line, link.resumeVersion)
+        checkers.restored(process.place.index, line: link.line, step: last)
+        return .restored(line: link.line, step: last, stateDigest: digest, parameters: parameters)
+    }
+
+    // MARK: Store
+
+    private func touchDisk(_ action: StoreMachine.Action, _ process: Process) -> StoreMachine.Completion {
+        let store = process.place.index
+        switch action {
+        case .write(let writes):
+            if disks[store].isFull { return .writeFailed(reason: "no space is left on the disk", fatal: false) }
+            if disks[store].failsSync {
+                disks[store].failsSync = false
+                return .writeFailed(reason: "fsync failed", fatal: true)
+            }
+            if plan.mutant != .ackBeforeSync { disks[store].sync() }
+            for case .promise(let epoch) in writes { checkers.promises[store] = max(checkers.promises[store], epoch) }
+            return .written
+        case .read(let parts, let purpose):
+            var bytes: [UInt8] = []
+            for part in parts {
+                guard let record = disks[store].intact(part.shard, part.step, payloadDigest: part.payloadDigest) else {
+                    let key = StoreMachine.Key(shard: part.shard, step: part.step)
+                    return .readFailed(
+                        StoreMachine.Damage(key: key, what: "step \(part.step) of shard-\(part.shard) is damaged"), purpose)
+                }
+                record.payload.withBytes { bytes.append(contentsOf: $0) }
+            }
+            return .read(parts, Payload(bytes), purpose)
+        case .compact(let keep): return .compacted(freedBytes: disks[store].keep(keep))
+        case .verify(let asked, let repair):
+            let damages = disks[store].records.keys.sorted().filter { disks[store].records[$0]!.isDamaged }
+                .map { StoreMachine.Damage(key: $0, what: "step \($0.step) is damaged") }
+            return .verified(asked: asked, checked: disks[store].records.count, damages: damages, repair: repair)
+        }
+    }
+
+    // MARK: Worker
+
+    private func compute(_ action: WorkerMachine.Action, _ process: Process) -> WorkerMachine.Completion {
+        guard case .compute(let line, let clock, let slices) = action else { preconditionFailure("one case") }
+        let slot = process.name.index
+        var parameters: [Float] = []
+        for slice in slices { slice.withFloats { parameters.append(contentsOf: $0) } }
+        let gradient = plan.gradient(slot: slot, clock: clock, parameters: parameters)
+        let loss = gradient.reduce(Float(0)) { $0 + $1 * $1 } / Float(max(gradient.count, 1))
+        let payload = Payload(count: gradient.count * 4) { raw in
+            gradient.withUnsafeBytes { raw.copyMemory(from: $0) }
+        }
+        checkers.computed(slot: slot, line: line, clock: clock, payload)
+        return .computed(line: line, clock: clock, loss: loss, gradient: payload)
+    }
+}

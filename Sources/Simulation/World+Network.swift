@@ -1,0 +1,207 @@
+import MachineCore
+import ShardLogic
+import StoreLogic
+import Wire
+import WorkerLogic
+import ParameterState
+
+/// Connections, and what happens to messages on them.
+extension World {
+    func isCut(_ from: NodeID, _ to: NodeID) -> Bool {
+        cuts.values.contains { cut in
+            (cut.a == from && cut.b == to) || (!cut.isOneWay && cut.a == to && cut.b == from)
+        }
+    }
+
+    func send(_ body: Envelope.OneOf_Body, _ payload: Payload?, from process: Process, to node: NodeID) {
+        guard let route = process.route(to: node), connections[route].isOpen else {
+            say("\(process.label) → \(node): no connection for \(describe(body))")
+            return
+        }
+        var envelope = Envelope()
+        let identity = process.identity
+        envelope.run = identity.run
+        envelope.from = process.name.description
+        envelope.to = node.description
+        envelope.incarnation = identity.incarnation
+        envelope.epoch = identity.epoch
+        envelope.body = body
+        let toAcceptor = connections[route].dialer == process.id
+        let receiver = toAcceptor ? connections[route].acceptor : connections[route].dialer
+        let isLost = !isCalm && random.chance(plan.lossProbability)
+        guard !isLost, !isCut(process.place, processes[receiver].place) else {
+            say("\(process.label) → \(node): lost \(describe(body))")
+            return
+        }
+        var delay = random.span(0.05, 0.6)
+        if !isCalm && random.chance(plan.slowProbability) { delay += random.span(5, 300) }
+        var at = now + delay
+        if toAcceptor {
+            at = max(at, connections[route].lastToAcceptor + 1)
+            connections[route].lastToAcceptor = at
+        } else {
+            at = max(at, connections[route].lastToDialer + 1)
+            connections[route].lastToDialer = at
+        }
+        queue.add(.deliver(connection: route, to: receiver, envelope, payload), at: at)
+        if !isCalm && random.chance(plan.duplicateProbability) {
+            queue.add(.deliver(connection: route, to: receiver, envelope, payload), at: at + random.span(0, 20))
+        }
+    }
+
+    func deliver(_ envelope: Envelope, _ payload: Payload?, over connection: Int, to process: Process) {
+        guard let sender = NodeID(envelope.from), let body = envelope.body else { return }
+        say("\(sender) → \(process.label): \(describe(body)) e\(envelope.epoch)")
+        if connections[connection].acceptor == process.id, process.accepted[sender] != connection {
+            process.accepted[sender] = connection
+            tell(process, .connected(sender))
+            guard process.isAlive else { return }
+        }
+        guard process.isJoined else { return takeAnswer(envelope, process) }
+        tell(process, .message(Packet(envelope: envelope, payload: payload), from: sender))
+    }
+
+    func synchronizeDials(_ process: Process) {
+        guard process.isAlive, process.place != .coordinator else { return }
+        let wanted = process.dialable
+        for node in process.dials.keys.sorted() where node != .coordinator {
+            guard let dial = process.dials[node], wanted[node] != dial.endpoint else { continue }
+            process.dials[node] = nil
+            if let connection = dial.connection { close(connection) }
+        }
+        for node in wanted.keys.sorted() where process.dials[node] == nil {
+            process.dials[node] = Dial(endpoint: wanted[node]!, connection: nil)
+            queue.add(.dial(process: process.id, target: node, endpoint: wanted[node]!), at: now + random.span(0.2, 2))
+        }
+    }
+
+    func dial(_ process: Process, _ target: NodeID, _ endpoint: String) {
+        guard let dial = process.dials[target], dial.endpoint == endpoint, dial.connection == nil else { return }
+        let listener: Process?
+        if target == .coordinator {
+            listener = currentCoordinator >= 0 ? processes[currentCoordinator] : nil
+        } else {
+            listener = processes.first { $0.endpoint == endpoint }
+        }
+        guard let listener, listener.isAlive, !isCut(process.place, listener.place), !isCut(listener.place, process.place)
+        else { return redial(process, target) }
+        connections.append(Connection(dialer: process.id, acceptor: listener.id))
+        process.dials[target]?.connection = connections.count - 1
+        if process.isJoined { tell(process, .connected(target)) } else { sendJoin(process) }
+    }
+
+    func redial(_ process: Process, _ target: NodeID) {
+        guard process.isAlive, let dial = process.dials[target] else { return }
+        queue.add(.dial(process: process.id, target: target, endpoint: dial.endpoint), at: now + random.span(10, 60))
+    }
+
+    func close(_ connection: Int) {
+        guard connections[connection].isOpen else { return }
+        connections[connection].isOpen = false
+        let dialer = processes[connections[connection].dialer]
+        let acceptor = processes[connections[connection].acceptor]
+        if dialer.isAlive {
+            for node in dialer.dials.keys.sorted() where dialer.dials[node]?.connection == connection {
+                dialer.dials[node]?.connection = nil
+                queue.add(.lost(process: dialer.id, peer: node), at: now)
+                redial(dialer, node)
+            }
+        }
+        if acceptor.isAlive {
+            for node in acceptor.accepted.keys.sorted() where acceptor.accepted[node] == connection {
+                acceptor.accepted[node] = nil
+                queue.add(.lost(process: acceptor.id, peer: node), at: now)
+            }
+        }
+    }
+
+    // MARK: Joining
+
+    func sendJoin(_ process: Process) {
+        guard process.isAlive, !process.isJoined else { return }
+        queue.add(.joinAgain(process: process.id), at: now + 250_000_000)
+        guard process.dials[.coordinator]?.connection != nil else { return }
+        var join = Join()
+        join.role = process.place.role.rawValue
+        join.index = Int32(process.place.index)
+        join.host = "sim"
+        join.pid = UInt32(process.id)
+        join.endpoint = process.place.role == .worker ? "" : process.endpoint
+        join.nonce = process.nonce
+        send(.join(join), nil, from: process, to: .coordinator)
+    }
+
+    private func takeAnswer(_ envelope: Envelope, _ process: Process) {
+        if case .refused(let refusal)? = envelope.body, refusal.nonce == process.nonce, refusal.fatal {
+            return kill(process, cause: refusal.reason)
+        }
+        guard case .joined(let joined)? = envelope.body, joined.nonce == process.nonce, let node = NodeID(joined.node)
+        else { return }
+        process.name = node
+        let identity = Identity(
+            node: node, run: envelope.run, incarnation: joined.incarnation, epoch: envelope.epoch)
+        let membership = Membership(
+            identity: identity, view: joined.view, heartbeatInterval: plan.settings.heartbeat)
+        let settings = plan.settings
+        switch node.role {
+        case .shard:
+            let range = plan.range(ofShard: node.index)
+            process.shard = ShardMachine(membership: membership, settings: settings, elements: range.count)
+            process.state = ShardState(
+                range: range, optimizer: plan.optimizer, codec: plan.codec, slotCodec: plan.codec)
+        case .worker:
+            process.worker = WorkerMachine(membership: membership, settings: settings, elements: plan.elements)
+        case .store:
+            let found = disks[node.index].found(seesDamage: random.chance(0.5))
+            process.store = StoreMachine(
+                membership: membership,
+                settings: StoreMachine.Settings(
+                    stores: settings.stores, replicas: settings.replicas,
+                    maxAnswerBytes: random.pick([200, 2000, 1 << 20]), retry: settings.retry),
+                found: found)
+        case .coordinator, .tool: return
+        }
+        say("\(process.label) has its place: incarnation \(joined.incarnation)")
+        tell(process, .connected(.coordinator))
+    }
+
+    // MARK: Words
+
+    func describe(_ body: Envelope.OneOf_Body) -> String {
+        switch body {
+        case .join(let m): "Join \(m.role)-\(m.index) pid \(m.pid)"
+        case .joined(let m): "Joined \(m.node) incarnation \(m.incarnation) view \(m.view.number)"
+        case .refused(let m): "Refused \(m.reason)"
+        case .heartbeat(let m): "Heartbeat \(m.state) step \(m.step) line \(m.line) view \(m.viewNumber)"
+        case .heartbeatReply(let m): "HeartbeatReply committed \(m.committedStep)"
+        case .view(let m):
+            "View \(m.number) epoch \(m.epoch) line \(m.line) \(m.phase) committed \(m.committedStep) resume \(m.resumeVersion) "
+                + m.restores.map { "restore shard-\($0.shard)@\($0.step) inc \($0.incarnation)" }.joined(separator: ", ")
+        case .prepared(let m): "Prepared \(m.parts.map { "\($0.step)" }.joined(separator: " "))"
+        case .restored(let m): "Restored line \(m.line) step \(m.step)"
+        case .restoreFailed(let m): "RestoreFailed line \(m.line) step \(m.step) \(m.reason)"
+        case .frozen(let m): "Frozen line \(m.line) version \(m.version)"
+        case .fence(let m): "Fence \(m.epoch) committed \(m.committedStep)"
+        case .promised(let m): "Promised \(m.epoch) parts \(m.parts.count)"
+        case .nodeExited(let m): "NodeExited \(m.node) pid \(m.pid)"
+        case .position(let m): "Position line \(m.line)"
+        case .positionReply(let m): "PositionReply version \(m.version) clock \(m.slotClock)"
+        case .pull(let m): "Pull version \(m.version)"
+        case .parameters(let m): "Parameters version \(m.version) clock \(m.slotClock)"
+        case .push(let m): "Push clock \(m.clock) want \(m.wantVersion)"
+        case .append(let m): "Append shard-\(m.part.shard) step \(m.part.step) \(m.part.kind) epoch \(m.part.epoch)"
+        case .appended(let m): "Appended shard-\(m.shard) step \(m.step)"
+        case .appendRefused(let m): "AppendRefused shard-\(m.shard) step \(m.step): \(m.reason)"
+        case .fetchChain(let m): "FetchChain shard-\(m.shard) step \(m.step) after \(m.afterStep) request \(m.request)"
+        case .chainPart(let m): "ChainPart request \(m.request) parts \(m.parts.map { "\($0.step)" }.joined(separator: " ")) last \(m.last)"
+        case .fetchFailed(let m): "FetchFailed shard-\(m.shard) step \(m.step): \(m.reason)"
+        case .inventoryRequest: "InventoryRequest"
+        case .inventory(let m): "Inventory \(m.parts.count) parts"
+        case .fetchRecord(let m): "FetchRecord shard-\(m.shard) step \(m.step)"
+        case .recordPart(let m): "RecordPart shard-\(m.part.shard) step \(m.part.step)"
+        case .ask(let m): "Ask \(m.what)"
+        case .answer: "Answer"
+        case .notice(let m): "Notice \(m.json)"
+        }
+    }
+}

@@ -1,0 +1,362 @@
+import CoordinatorLogic
+import MachineCore
+import ParameterState
+import ShardLogic
+import StoreLogic
+import Wire
+import WorkerLogic
+
+/// A whole cluster on a virtual clock: processes, network, disks, the coordinator's database and the trouble.
+final class World {
+    struct Connection {
+        var dialer: Int
+        var acceptor: Int
+        var isOpen = true
+        /// The latest arrival in each direction: what is sent later arrives later.
+        var lastToDialer: UInt64 = 0
+        var lastToAcceptor: UInt64 = 0
+    }
+
+    struct Cut {
+        var a: NodeID
+        var b: NodeID
+        var isOneWay: Bool
+    }
+
+    let plan: Plan
+    let trace: ((String) -> Void)?
+    var random: SimulationRandom
+    var now: UInt64 = 0
+    var queue = EventQueue<Happening>()
+    var processes: [Process] = []
+    var connections: [Connection] = []
+    var cuts: [Int: Cut] = [:]
+    var nextCut = 0
+    var disks: [FakeDisk]
+    var database = FakeDatabase()
+    var checkers: Checkers
+    var failure: String?
+    var isDone = false
+    var events = 0
+    var firedFaults: [FaultKind: Int] = [:]
+    var currentCoordinator = -1
+    var isCalm: Bool { now >= plan.faultsEnd }
+
+    init(plan: Plan, trace: ((String) -> Void)?) {
+        self.plan = plan
+        self.trace = trace
+        random = SimulationRandom(seed: plan.seed &+ 77)
+        disks = Array(repeating: FakeDisk(), count: plan.settings.stores)
+        if plan.mutant == .forgetPromises { for index in disks.indices { disks[index].forgetsPromises = true } }
+        checkers = Checkers(plan: plan)
+        for place in places { queue.add(.start(place), at: random.span(0, 30)) }
+        if !plan.faults.isEmpty { queue.add(.fault, at: random.span(100, 600)) }
+        queue.add(.inspect, at: 50_000_000)
+    }
+
+    var places: [NodeID] {
+        [NodeID.coordinator] + (0..<plan.settings.stores).map { .store($0) }
+            + (0..<plan.settings.shards).map { .shard($0) } + (0..<plan.settings.workers).map { .worker($0) }
+    }
+
+    /// After this the cluster has to be done.
+    var liveBound: UInt64 { plan.faultsEnd + 30_000_000_000 + plan.settings.steps * 100_000_000 }
+
+    func fail(_ sentence: String) {
+        if failure == nil {
+            failure = "\(milliseconds): \(sentence)"
+            say("FAILURE \(sentence)")
+        }
+    }
+
+    var milliseconds: String {
+        let thousandths = now / 1000 % 1000
+        return "\(now / 1_000_000)." + String(repeating: "0", count: 3 - String(thousandths).count) + "\(thousandths) ms"
+    }
+
+    func say(_ text: @autoclosure () -> String) {
+        if let trace { trace("\(milliseconds)  \(text())") }
+    }
+
+    func run() {
+        while failure == nil, !isDone, let next = queue.next() {
+            now = next.at
+            events += 1
+            if events > 5_000_000 { return fail("live: 5 million events without an end") }
+            happen(next.item)
+        }
+    }
+
+    func happen(_ item: Happening) {
+        if let id = item.process {
+            let process = processes[id]
+            guard process.isAlive else { return }
+            if process.isPaused {
+                process.held.append(item)
+                return
+            }
+        }
+        switch item {
+        case .deliver(let connection, let to, let envelope, let payload):
+            guard connections[connection].isOpen else { return }
+            deliver(envelope, payload, over: connection, to: processes[to])
+        case .dial(let id, let target, let endpoint): dial(processes[id], target, endpoint)
+        case .closed(let connection): close(connection)
+        case .lost(let id, let peer): tell(processes[id], .disconnected(peer))
+        case .jobDone(let id): finishJob(processes[id])
+        case .lateSync(let store): disks[store].sync()
+        case .timer(let id):
+            let process = processes[id]
+            guard process.wakeAt == now else { return }
+            process.wakeAt = nil
+            tell(process, .tick)
+        case .joinAgain(let id): sendJoin(processes[id])
+        case .start(let place): start(place)
+        case .tellExit(let exit, let tries): tellExit(exit, tries: tries)
+        case .fault: makeTrouble()
+        case .resume(let id): resume(processes[id])
+        case .heal(let cut): cuts[cut] = nil
+        case .roomAgain(let store): disks[store].isFull = false
+        case .askRepair(let id): askRepair(id)
+        case .inspect: inspect()
+        }
+    }
+
+    // MARK: Processes
+
+    func live(_ place: NodeID) -> [Process] { processes.filter { $0.isAlive && $0.place == place } }
+
+    func start(_ place: NodeID) {
+        guard live(place).allSatisfy(\.isPaused) else { return }
+        let process = Process(id: processes.count, place: place, clockOffset: random.span(0, 1_000_000))
+        processes.append(process)
+        say("\(place)#\(process.id) starts")
+        if place == .coordinator {
+            database.leader = process.id
+            let old = currentCoordinator
+            currentCoordinator = process.id
+            process.coordinator = CoordinatorMachine(
+                run: "sim", settings: plan.settings, configuration: "", state: database.state,
+                manifests: database.manifests.keys.sorted().map { database.manifests[$0]! },
+                now: instant(of: process))
+            leave(old)
+            tell(process, .tick)
+        } else {
+            process.dials[.coordinator] = Dial(endpoint: "coordinator", connection: nil)
+            queue.add(.dial(process: process.id, target: .coordinator, endpoint: "coordinator"), at: now + random.span(0.2, 2))
+        }
+    }
+
+    /// Nodes go over to a new coordinator; what the old one still has to say can reach them.
+    private func leave(_ old: Int) {
+        guard old >= 0, processes[old].isAlive else { return }
+        for process in processes where process.isAlive {
+            guard let dial = process.dials[.coordinator], let connection = dial.connection,
+                connections[connection].acceptor == old
+            else { continue }
+            process.dials[.coordinator]?.connection = nil
+            queue.add(.lost(process: process.id, peer: .coordinator), at: now + random.span(0.1, 2))
+            redial(process, .coordinator)
+        }
+    }
+
+    func kill(_ process: Process, cause: String) {
+        guard process.isAlive else { return }
+        say("\(process.label) dies: \(cause)")
+        process.isAlive = false
+        process.isPaused = false
+        if let job = process.jobs.first, case .coordinator(let action) = job, random.chance(0.5) {
+            // The transaction reached the disk before its process died.
+            _ = persist(action, by: process)
+        }
+        if process.place.role == .store { disks[process.place.index].crash(&random) }
+        for connection in connections.indices
+        where connections[connection].isOpen
+            && (connections[connection].dialer == process.id || connections[connection].acceptor == process.id)
+        {
+            queue.add(.closed(connection: connection), at: now + random.span(0.1, 5))
+        }
+        process.coordinator = nil
+        process.shard = nil
+        process.store = nil
+        process.worker = nil
+        process.state = nil
+        queue.add(.start(process.place), at: now + random.span(10, 200))
+        var exit = NodeExited()
+        exit.node = process.isJoined ? process.name.description : process.place.description
+        exit.pid = UInt32(process.id)
+        exit.cause = cause
+        exit.ageMilliseconds = 1
+        if process.place == .coordinator || random.chance(0.8) {
+            queue.add(.tellExit(exit, tries: 4), at: now + random.span(1, 30))
+        }
+    }
+
+    private func tellExit(_ exit: NodeExited, tries: Int) {
+        guard tries > 0, currentCoordinator >= 0 else { return }
+        let coordinator = processes[currentCoordinator]
+        guard coordinator.isAlive, !coordinator.isPaused else {
+            queue.add(.tellExit(exit, tries: tries - 1), at: now + random.span(50, 250))
+            return
+        }
+        var envelope = Envelope()
+        envelope.from = "tool-0"
+        envelope.body = .nodeExited(exit)
+        tell(coordinator, .message(Packet(envelope: envelope), from: NodeID(role: .tool, index: 0)))
+    }
+
+    private func askRepair(_ id: UInt64) {
+        queue.add(.askRepair(id: id + 1), at: now + 4_000_000_000)
+        let coordinator = processes[currentCoordinator]
+        var ask = Ask()
+        ask.id = id
+        ask.what = "repair"
+        var envelope = Envelope()
+        envelope.from = "tool-0"
+        envelope.body = .ask(ask)
+        tell(coordinator, .message(Packet(envelope: envelope), from: NodeID(role: .tool, index: 0)))
+    }
+
+    func pause(_ process: Process, milliseconds: (Double, Double)) {
+        guard process.isAlive, !process.isPaused else { return }
+        say("\(process.label) is paused")
+        process.isPaused = true
+        queue.add(.resume(process: process.id), at: now + random.span(milliseconds.0, milliseconds.1))
+    }
+
+    func resume(_ process: Process) {
+        guard process.isAlive, process.isPaused else { return }
+        say("\(process.label) wakes")
+        process.isPaused = false
+        let held = process.held
+        process.held = []
+        // Its timers are seen first, or last: both orders happen.
+        if random.chance(0.5) { tell(process, .tick) }
+        for item in held where failure == nil {
+            if case .timer = item { process.wakeAt = nil } else { happen(item) }
+        }
+        if process.isAlive { tell(process, .tick) }
+    }
+
+    func instant(of process: Process) -> Instant { Instant(nanoseconds: now + process.clockOffset) }
+
+    // MARK: Machines
+
+    /// What a process is told, whatever its role.
+    enum Told {
+        case message(Packet, from: NodeID)
+        case tick
+        case connected(NodeID)
+        case disconnected(NodeID)
+    }
+
+    func event<Completion>(_ told: Told) -> Event<Completion> {
+        switch told {
+        case .message(let packet, let sender): .message(packet, from: sender)
+        case .tick: .tick
+        case .connected(let peer): .peerConnected(peer)
+        case .disconnected(let peer): .peerDisconnected(peer)
+        }
+    }
+
+    func tell(_ process: Process, _ told: Told) {
+        guard process.isAlive, process.isJoined, failure == nil else { return }
+        switch process.place.role {
+        case .coordinator: drive(process, coordinator: event(told))
+        case .shard: drive(process, shard: event(told))
+        case .store: drive(process, store: event(told))
+        case .worker: drive(process, worker: event(told))
+        case .tool: break
+        }
+    }
+
+    func drive(_ process: Process, coordinator event: Event<CoordinatorMachine.Completion>) {
+        var effects = Effects<CoordinatorMachine.Action>()
+        process.coordinator!.handle(event, at: instant(of: process), into: &effects)
+        carryOut(effects.items, of: process) {
+            // A line for the history ends by itself.
+            if case .record = $0 { return nil }
+            return .coordinator($0)
+        }
+    }
+
+    func drive(_ process: Process, shard event: Event<ShardMachine.Completion>) {
+        var effects = Effects<ShardMachine.Action>()
+        process.shard!.handle(event, at: instant(of: process), into: &effects)
+        for case .send(.append(let append), _, _) in effects.items {
+            if let problem = checkers.appendSent(append.part) { fail(problem) }
+        }
+        carryOut(effects.items, of: process) { .shard($0) }
+    }
+
+    func drive(_ process: Process, store event: Event<StoreMachine.Completion>) {
+        var effects = Effects<StoreMachine.Action>()
+        process.store!.handle(event, at: instant(of: process), into: &effects)
+        if case .message(let packet, _) = event, case .append(let append)? = packet.envelope.body {
+            checkFence(append.part, at: process.place.index, effects.items)
+        }
+        carryOut(effects.items, of: process) { .store($0) }
+    }
+
+    func drive(_ process: Process, worker event: Event<WorkerMachine.Completion>) {
+        var effects = Effects<WorkerMachine.Action>()
+        process.worker!.handle(event, at: instant(of: process), into: &effects)
+        carryOut(effects.items, of: process) { .worker($0) }
+    }
+
+    /// Nothing of an epoch older than a promise that is on the disk may be written or acknowledged.
+    private func checkFence(_ part: Part, at store: Int, _ effects: [Effect<StoreMachine.Action>]) {
+        guard part.epoch < checkers.promises[store] else { return }
+        for effect in effects {
+            switch effect {
+            case .send(.appended, _, _):
+                fail("fenced: store-\(store) acknowledged step \(part.step) of epoch \(part.epoch) after a promise of \(checkers.promises[store])")
+            case .perform(.write(let writes)):
+                for case .record(let written, _) in writes where written == part {
+                    fail("fenced: store-\(store) writes step \(part.step) of epoch \(part.epoch) after a promise of \(checkers.promises[store])")
+                }
+            case .send, .perform, .report, .exit: break
+            }
+        }
+    }
+
+    func carryOut<Action>(_ effects: [Effect<Action>], of process: Process, _ job: (Action) -> Job?) {
+        for effect in effects {
+            guard process.isAlive else { return }
+            switch effect {
+            case .send(let body, let payload, let node): send(body, payload, from: process, to: node)
+            case .perform(let action): if let job = job(action) { perform(job, process) }
+            case .report(let decision): heed(decision, of: process)
+            case .exit(let reason, _):
+                kill(process, cause: reason)
+                return
+            }
+        }
+        synchronizeDials(process)
+        scheduleTimer(process)
+    }
+
+    private func heed(_ decision: Decision, of process: Process) {
+        say("\(process.label) [\(decision.kind)] \(decision.sentence)")
+        switch decision.kind {
+        case "single-writer", "proved", "unrecoverable", "monotonic":
+            if decision.level == .error { fail("\(process.label) reports \(decision.kind): \(decision.sentence)") }
+        default: break
+        }
+    }
+
+    private func scheduleTimer(_ process: Process) {
+        guard process.isAlive, let deadline = process.nextDeadline, deadline.nanoseconds != .max else { return }
+        let wanted = deadline.nanoseconds > process.clockOffset ? deadline.nanoseconds - process.clockOffset : 0
+        if wanted <= now {
+            process.spins += 1
+            if process.spins > 2000 { return fail("live: \(process.label) asks for ticks without end") }
+        } else {
+            process.spins = 0
+        }
+        let at = max(wanted, now + 1000)
+        if let known = process.wakeAt, known <= at { return }
+        process.wakeAt = at
+        queue.add(.timer(process: process.id), at: at)
+    }
+}
