@@ -115,7 +115,12 @@ extension CoordinatorMachine {
     // MARK: Documents
 
     private var statusJSON: String {
-        let nodes = durable.members.map { member -> String in
+        let own = JSONText.object([
+            ("id", "\"coordinator\""), ("role", "\"coordinator\""), ("state", "\"leading\""), ("pid", "\(selfMember.pid)"),
+            ("host", JSONText.quoted(selfMember.host)), ("endpoint", JSONText.quoted(selfMember.endpoint)),
+            ("epoch", "\(durable.epoch)"), ("incarnation", "\(epochAtStart)"), ("step", "\(newestStep)"),
+        ])
+        let nodes = [own] + durable.members.map { member -> String in
             let node = NodeID(member.node)!
             let entry = liveness[node]
             return JSONText.object([

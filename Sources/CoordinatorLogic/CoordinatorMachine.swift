@@ -71,6 +71,8 @@ public struct CoordinatorMachine: Machine {
     }
 
     public let identityRun: String
+    /// This process, for those who ask for the status.
+    public var selfMember = Member()
     let settings: RunSettings
     let configuration: String
     /// The state as it is decided; a part of it may still be on its way to the disk.

@@ -72,7 +72,7 @@ public func runCoordinator(
         manifest.pinned = row.pinned
         return manifest
     }
-    let machine = CoordinatorMachine(
+    var machine = CoordinatorMachine(
         run: options.run, settings: plan.settings, configuration: description, state: state, manifests: manifests,
         now: .now)
     let sink = SignalSink()
@@ -81,6 +81,9 @@ public func runCoordinator(
     sink.forward(to: { runner.put($0) })
     let url = try transport.listen(options.bind)
     options.onListening(url)
+    machine.selfMember.pid = UInt32(getpid())
+    machine.selfMember.host = ProcessInfo.processInfo.hostName
+    machine.selfMember.endpoint = url
     stop.onStop { runner.stop() }
     let holder = DatabaseHolder(database: database)
     return runner.run(machine) { CoordinatorEngine(database: holder.database, leader: leader) }

@@ -71,18 +71,28 @@ public struct StoreDisk {
     static func damages(
         _ findings: [Finding], locations: [StoreMachine.Key: StoredRecord], directory: String
     ) -> [StoreMachine.Damage] {
-        findings.filter(\.isDamage).map { finding in
+        findings.filter(\.isDamage).flatMap { finding -> [StoreMachine.Damage] in
+            func damage(_ key: StoreMachine.Key?) -> StoreMachine.Damage {
+                StoreMachine.Damage(key: key, what: finding.description)
+            }
+            func within(_ segment: UInt64, _ offsets: Range<UInt64>) -> [StoreMachine.Damage] {
+                let keys = locations.filter {
+                    $0.value.location.segment == segment && offsets.contains($0.value.location.offset)
+                }.keys.sorted()
+                return keys.isEmpty ? [damage(nil)] : keys.map(damage)
+            }
             switch finding {
             case .damagedPayload(let location, let header), .misdirected(let location, claims: _, let header):
                 let key = StoreMachine.Key(shard: header.shard, step: header.step)
-                // An older record of the same step may be the damaged one: that harms nobody.
-                let current = locations[key].map { $0.location == location } ?? true
-                return StoreMachine.Damage(
-                    key: current && header.kind != .promise && header.kind != .manifest ? key : nil,
-                    what: finding.description)
-            case .tornTail, .damagedHeader, .missingSegment, .missingBytes, .damagedSegmentHeader, .leftover,
-                .damagedIndex:
-                return StoreMachine.Damage(key: nil, what: finding.description)
+                guard header.kind == .base || header.kind == .delta else { return [damage(nil)] }
+                // An older record of the step was replaced by a good one: that harms nobody.
+                if let current = locations[key], current.location != location { return [] }
+                return [damage(key)]
+            case .damagedHeader(let location, let length, acknowledged: _):
+                return within(location.segment, location.offset..<location.offset + max(length, 1))
+            case .missingSegment(let segment): return within(segment, 0..<UInt64.max)
+            case .missingBytes(let segment, let from, let to): return within(segment, from..<max(to, from + 1))
+            case .tornTail, .damagedSegmentHeader, .leftover, .damagedIndex: return [damage(nil)]
             }
         }
     }

@@ -24,7 +24,7 @@ private final class StoreEngine: Engine {
         switch action {
         case .write(let writes): return write(writes)
         case .read(let parts, let purpose): return read(parts, purpose)
-        case .compact(let keep): return compact(keep)
+        case .compact(let keep, let discardDamaged): return compact(keep, discardDamaged: discardDamaged)
         case .verify(let asked, let repair): return verify(asked: asked, repair: repair)
         }
     }
@@ -106,15 +106,15 @@ private final class StoreEngine: Engine {
     }
 
     /// Compaction reads whole segments, so it waits until enough of the disk is dead.
-    private func compact(_ keep: Set<StoreMachine.Key>) -> StoreMachine.Completion {
+    private func compact(_ keep: Set<StoreMachine.Key>, discardDamaged: Bool) -> StoreMachine.Completion {
         locations = locations.filter { keep.contains($0.key) }
         let live = locations.values.reduce(UInt64(0)) { $0 + UInt64($1.header.payloadLength) + 256 }
         let used = log.bytesOnDisk
-        guard used > 2 * live + (32 << 20) else { return .compacted(freedBytes: 0) }
+        guard discardDamaged || used > 2 * live + (32 << 20) else { return .compacted(freedBytes: 0) }
         let kept = Set(locations.values.map(\.location))
         let steps = Set(keep.map(\.step))
         do {
-            let result = try log.compact(keep: { record in
+            let result = try log.compact(discardDamaged: discardDamaged, keep: { record in
                 switch record.header.kind {
                 case .base, .delta: return kept.contains(record.location)
                 case .manifest, .pin, .unpin: return steps.contains(record.header.step)

@@ -171,7 +171,7 @@ extension StoreMachine {
         for key in dead { index[key] = nil }
         manifests = manifests.filter { retain.steps.contains($0.key) || Int64($0.key) > retain.committedStep }
         compacting = true
-        effects.perform(.compact(keep: keep))
+        effects.perform(.compact(keep: keep, discardDamaged: false))
     }
 
     /// Every record newer than the last commit, and the chains of the committed steps that are to be kept.
@@ -211,7 +211,7 @@ extension StoreMachine {
         asked: UInt64, checked: Int, damages: [Damage], repair: Bool, at now: Instant,
         into effects: inout Effects<Action>
     ) {
-        verifyWaiting = (asked, checked, damages)
+        verifyWaiting = (asked, checked, damages, repair)
         for damage in damages {
             effects.report(.error, "damage", damage.what)
             if repair, let key = damage.key { markDamaged(key, at: now) }
@@ -228,7 +228,14 @@ extension StoreMachine {
         guard let waiting = verifyWaiting else { return }
         verifyWaiting = nil
         verifyDeadline = nil
-        let repaired = waiting.damages.filter { $0.key.map { index[$0] != nil && damaged[$0] == nil } ?? false }.count
+        // A place that held nothing of use is mended by giving it up.
+        let repaired =
+            waiting.repair
+            ? waiting.damages.filter { $0.key.map { index[$0] != nil && damaged[$0] == nil } ?? true }.count : 0
+        if waiting.repair && !waiting.damages.isEmpty && repairs.isEmpty {
+            compacting = true
+            effects.perform(.compact(keep: Set(index.keys), discardDamaged: true))
+        }
         var items = ""
         for damage in waiting.damages {
             let step = damage.key.map { String($0.step) } ?? "null"

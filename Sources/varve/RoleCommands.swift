@@ -101,6 +101,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
         let directory = try openDirectory()
         let configuration = try readConfiguration(directory.configurationPath)
         let endpointPath = directory.endpointPath
+        let pidPath = directory.path + "/coordinator.pid"
         let known = try? String(contentsOfFile: endpointPath, encoding: .utf8)
         let address = known ?? bind ?? "tcp://\(configuration.network.bind):\(configuration.network.coordinatorPort)"
         let description: RunDescription
@@ -110,6 +111,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
         let options = CoordinatorOptions(
             run: directory.identity.runID, databasePath: directory.databasePath, bind: address,
             onListening: { url in
+                try? writeByRename("\(getpid())", to: pidPath)
                 try? writeByRename(url, to: endpointPath)
                 log.info("listening on \(url)")
             })

@@ -14,6 +14,8 @@ final class UpSession: Sendable {
         var finished: [String: Double]?
         var stopRequests = 0
         var fatal: String?
+        /// Deaths from now on are wanted.
+        var ending = false
         var coordinatorDiedAt: ContinuousClock.Instant?
         var output: RunOutput
     }
@@ -50,6 +52,7 @@ final class UpSession: Sendable {
         let stop = StopSignal()
         stop.onStop { [weak self] in self?.askToStop() }
         let outcome = startAndFollow(supervisor)
+        state.withLock { $0.ending = true }
         let order = nodes(of: .worker) + nodes(of: .shard) + nodes(of: .store) + ["coordinator"]
         supervisor.stopAll(order: order, grace: 2)
         clientBox.withLock { $0 }?.close()
@@ -126,6 +129,7 @@ final class UpSession: Sendable {
 
     private func took(_ event: SupervisorEvent) {
         let seen = ContinuousClock.now
+        guard !state.withLock({ $0.ending }) else { return }
         switch event {
         case .started(let node, _, let instance):
             if node == "coordinator" && instance > 1 { welcomeCoordinator() }

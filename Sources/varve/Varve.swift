@@ -16,7 +16,8 @@ struct Varve: AsyncParsableCommand {
         abstract:
             "A parameter server whose training survives: compressed, replicated checkpoints of every step.",
         subcommands: [
-            UpCommand.self, CodecCommand.self, CoordinatorCommand.self, ShardCommand.self, StoreCommand.self, WorkerCommand.self,
+            UpCommand.self, StatusCommand.self, TopCommand.self, KillCommand.self, DownCommand.self, ExportCommand.self,
+            LogsCommand.self, CodecCommand.self, CoordinatorCommand.self, ShardCommand.self, StoreCommand.self, WorkerCommand.self,
         ]
     )
 
