@@ -56,10 +56,8 @@ struct RunOptions: ParsableArguments {
 
     /// True when a supervisor holds the run directory.
     func isUp() -> Bool {
-        guard coordinator == nil, let directory = try? directory() else { return coordinator != nil }
-        guard let lock = try? directory.lock() else { return true }
-        _ = lock
-        return false
+        guard coordinator == nil else { return true }
+        return (try? directory())?.holder() != nil
     }
 
     func plan(_ directory: RunDirectory) throws -> RunPlan {
@@ -206,9 +204,7 @@ struct DownCommand: ParsableCommand {
             print("the run in \(directory.path) is down already")
             return
         }
-        guard let text = try? String(contentsOfFile: directory.pidPath, encoding: .utf8),
-            let pid = pid_t(text.trimmingCharacters(in: .whitespacesAndNewlines)), pid > 1
-        else { throw CommandFailure("\(directory.pidPath) does not name a process", exitCode: CommandFailure.failed) }
+        guard let pid = directory.holder() else { return }
         Foundation.kill(pid, SIGTERM)
         let deadline = Date() + timeout
         while Date() < deadline {

@@ -39,7 +39,10 @@ struct UpCommand: AsyncParsableCommand {
 
     mutating func run() async throws {
         let configuration = try effectiveConfiguration()
-//DETACH
+        if detach {
+            try detached(configuration)
+            return
+        }
         do {
             let session = try makeSession(configuration)
             let (code, message) = await withCheckedContinuation { done in
@@ -69,7 +72,7 @@ struct UpCommand: AsyncParsableCommand {
             heldOut = try loadDataset(kind: configuration.dataKind, path: configuration.data.path)
             description = try RunDescription(configuration: configuration)
         } catch { throw dataFailure(error) }
-        let path = runDir ?? "varve-runs/\(configuration.cluster.name)-\(Int(Date().timeIntervalSince1970))"
+        let path = runDir ?? RunDirectory.defaultPath(name: configuration.cluster.name)
         do {
             let directory: RunDirectory
             if resume {
@@ -87,6 +90,28 @@ struct UpCommand: AsyncParsableCommand {
         } catch let error as RunDirectoryError { throw CommandFailure("\(error)", exitCode: error.exitCode) }
     }
 
+    private func detached(_ configuration: ClusterConfiguration) throws {
+        let path = runDir ?? RunDirectory.defaultPath(name: configuration.cluster.name)
+        var arguments = ["up"]
+        if let config { arguments.append(config) }
+        arguments += ["--run-dir", path, "--json"]
+        if let steps { arguments += ["--steps", "\(steps)"] }
+        for item in overrides { arguments += ["--set", item] }
+        if resume { arguments.append("--resume") }
+        let log = NSTemporaryDirectory() + "/varve-up-\(getpid()).log"
+        switch Detach.spawn(
+            executable: programPath(), arguments: arguments, environment: [:], log: log, readyTimeoutSeconds: 60)
+        {
+        case .ready(_, let line):
+            rename(log, path + "/logs/up.log")
+            print(json ? #"{"event":"started","run_dir":\#(jsonText(path))}"# : "\(line); follow it with 'varve top --run-dir \(path)'")
+        case .failed(_, let reason), .ended(_, let reason), .notStarted(let reason):
+            unlink(log)
+            throw CommandFailure(reason, exitCode: CommandFailure.failed)
+        case .timedOut:
+            throw CommandFailure("the cluster did not start within 60 s: see \(log)", exitCode: CommandFailure.failed)
+        }
+    }
 }
 
 /// Where this program is.

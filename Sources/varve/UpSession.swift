@@ -128,17 +128,16 @@ final class UpSession: Sendable {
     // MARK: What happens
 
     private func took(_ event: SupervisorEvent) {
-        let seen = ContinuousClock.now
         guard !state.withLock({ $0.ending }) else { return }
         switch event {
         case .started(let node, _, let instance):
             if node == "coordinator" && instance > 1 { welcomeCoordinator() }
-        case .exited(let node, let pid, let cause):
+        case .exited(let node, let pid, let cause, let seen):
             if node == "coordinator" {
                 state.withLock { if $0.coordinatorDiedAt == nil { $0.coordinatorDiedAt = seen } }
             }
             clientBox.withLock { $0 }?.tellExit(
-                of: node, pid: UInt32(max(pid, 0)), cause: cause, ageMilliseconds: 0)
+                of: node, pid: UInt32(max(pid, 0)), cause: cause, ageMilliseconds: (ContinuousClock.now - seen) / .milliseconds(1))
         case .startFailed(_, let cause):
             state.withLock { $0.fatal = cause }
             wake.signal()
@@ -161,8 +160,7 @@ final class UpSession: Sendable {
                 return state.coordinatorDiedAt
             }
             guard let died else { return }
-            let age = Double((ContinuousClock.now - died).components.attoseconds) / 1e15
-                + Double((ContinuousClock.now - died).components.seconds) * 1000
+            let age = (ContinuousClock.now - died) / .milliseconds(1)
             client.tellExit(of: "coordinator", pid: 0, cause: "the process died", ageMilliseconds: age)
         }
         thread.start()
