@@ -59,7 +59,7 @@ extension ClusterConfiguration {
         reader.integer("checkpoint.base_every", &checkpoint.baseEvery, 1...1_000_000)
         reader.integer("checkpoint.keep.last", &checkpoint.keep.last, 1...1_000_000)
         reader.integer("checkpoint.keep.every", &checkpoint.keep.every, 0...1_000_000)
-        reader.integer("checkpoint.max_lag", &checkpoint.maxLag, 0...10_000)
+        reader.integer("checkpoint.max_lag", &checkpoint.maxLag, 1...10_000)
         reader.choice("recovery.mode", &recovery.mode)
         reader.integer("timing.heartbeat_ms", &timing.heartbeatMs, 1...60_000)
         reader.integer("timing.lease_ms", &timing.leaseMs, 10...600_000)
