@@ -97,6 +97,7 @@ extension CoordinatorMachine {
         }
         var entry = liveness[sender] ?? Liveness(lastHeard: now, live: true)
         entry.lastHeard = now
+        entry.hasSpoken = true
         if !entry.live {
             entry.live = true
             effects.report(.info, "membership", "\(sender) is heard again")
@@ -158,7 +159,9 @@ extension CoordinatorMachine {
             losses[item.step, default: [:]][slot] = item.loss
             acknowledged[slot] = item.step
         }
-        let whole = losses.keys.sorted().prefix { losses[$0]!.count == settings.workers || losses.count > 256 }
+        // A worker that died takes its last reports with it: a step is told of when it, or a later one, is complete.
+        let complete = losses.filter { $0.value.count == settings.workers }.keys.max() ?? 0
+        let whole = losses.keys.sorted().filter { $0 <= complete || losses.count > 256 }
         for step in whole {
             let values = losses.removeValue(forKey: step)!.values
             let loss = values.reduce(0, +) / Float(values.count)

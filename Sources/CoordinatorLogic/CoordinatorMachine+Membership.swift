@@ -67,7 +67,7 @@ extension CoordinatorMachine {
             // A new process in a place that seemed alive: the old one is dead or is fenced from now on.
             noticeFault(node, cause: "replaced by process \(join.pid)", began: now, at: now, into: &effects)
         }
-        liveness[node] = Liveness(lastHeard: now, live: true)
+        liveness[node] = Liveness(lastHeard: now, live: true, hasSpoken: false)
         effects.report(.info, "membership", "\(node) joined as process \(join.pid) on \(join.host)")
         then(.joined(node, nonce: join.nonce, asker: asker))
         switch node.role {
@@ -227,7 +227,7 @@ extension CoordinatorMachine {
 
     mutating func checkTimers(at now: Instant, into effects: inout Effects<Action>) {
         for node in liveness.keys.sorted() {
-            guard let entry = liveness[node], entry.live, now >= entry.lastHeard + settings.lease else { continue }
+            guard let entry = liveness[node], entry.live, now >= entry.lastHeard + patience(with: entry) else { continue }
             let silence = Int(now.since(entry.lastHeard).milliseconds)
             died(
                 node, cause: "not heard for \(silence) ms, its lease has ended", began: entry.lastHeard, at: now,

@@ -61,6 +61,8 @@ public struct CoordinatorMachine: Machine {
     struct Liveness: Sendable {
         var lastHeard: Instant
         var live: Bool
+        /// False until the first heartbeat: a process that has just joined may have much to read.
+        var hasSpoken = true
         var state = "joining"
         var step: UInt64 = 0
         var stallNanoseconds: UInt64 = 0
@@ -163,12 +165,16 @@ public struct CoordinatorMachine: Machine {
             if let candidate, next.map({ candidate < $0 }) ?? true { next = candidate }
         }
         if dirty && pending.isEmpty { return Instant(nanoseconds: 0) }
-        for entry in liveness.values where entry.live { consider(entry.lastHeard + settings.lease) }
+        for entry in liveness.values where entry.live { consider(entry.lastHeard + patience(with: entry)) }
         consider(fenceResendAt)
         consider(recovery?.quorumAt.map { $0 + Self.inventoryPatience })
         for round in verifies.values { consider(round.deadline) }
         consider(stopDeadline)
         return next
+    }
+
+    func patience(with entry: Liveness) -> Instant.Span {
+        entry.hasSpoken ? settings.lease : max(settings.lease, .milliseconds(10_000))
     }
 
     /// How long the stores beyond the quorum are waited for before the restored step is chosen.

@@ -156,7 +156,7 @@ extension World {
                 record.payload.withBytes { bytes.append(contentsOf: $0) }
             }
             return .read(parts, Payload(bytes), purpose)
-        case .compact(let keep): return .compacted(freedBytes: disks[store].keep(keep))
+        case .compact(let keep, _): return .compacted(freedBytes: disks[store].keep(keep))
         case .verify(let asked, let repair):
             let damages = disks[store].records.keys.sorted().filter { disks[store].records[$0]!.isDamaged }
                 .map { StoreMachine.Damage(key: $0, what: "step \($0.step) is damaged") }

@@ -16,7 +16,7 @@ final class UpSession: Sendable {
         var fatal: String?
         /// Deaths from now on are wanted.
         var ending = false
-        var coordinatorDiedAt: ContinuousClock.Instant?
+        var coordinatorDeath: (at: ContinuousClock.Instant, cause: String)?
         var output: RunOutput
     }
 
@@ -134,7 +134,9 @@ final class UpSession: Sendable {
             if node == "coordinator" && instance > 1 { welcomeCoordinator() }
         case .exited(let node, let pid, let cause, let seen):
             if node == "coordinator" {
-                state.withLock { if $0.coordinatorDiedAt == nil { $0.coordinatorDiedAt = seen } }
+                // Its successor is told of this when it answers.
+                state.withLock { if $0.coordinatorDeath == nil { $0.coordinatorDeath = (seen, cause) } }
+                return
             }
             clientBox.withLock { $0 }?.tellExit(
                 of: node, pid: UInt32(max(pid, 0)), cause: cause, ageMilliseconds: (ContinuousClock.now - seen) / .milliseconds(1))
@@ -156,12 +158,12 @@ final class UpSession: Sendable {
         let thread = Thread { [weak self] in
             guard (try? client.ask("status", timeoutSeconds: 30)) != nil, let self else { return }
             let died = state.withLock { state in
-                defer { state.coordinatorDiedAt = nil }
-                return state.coordinatorDiedAt
+                defer { state.coordinatorDeath = nil }
+                return state.coordinatorDeath
             }
-            guard let died else { return }
+            guard let (died, cause) = died else { return }
             let age = (ContinuousClock.now - died) / .milliseconds(1)
-            client.tellExit(of: "coordinator", pid: 0, cause: "the process died", ageMilliseconds: age)
+            client.tellExit(of: "coordinator", pid: 0, cause: cause, ageMilliseconds: age)
         }
         thread.start()
     }
