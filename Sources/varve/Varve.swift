@@ -16,8 +16,10 @@ struct Varve: AsyncParsableCommand {
         abstract:
             "A parameter server whose training survives: compressed, replicated checkpoints of every step.",
         subcommands: [
-            UpCommand.self, StatusCommand.self, TopCommand.self, KillCommand.self, DownCommand.self, ExportCommand.self,
-            LogsCommand.self, CodecCommand.self, CoordinatorCommand.self, ShardCommand.self, StoreCommand.self, WorkerCommand.self,
+            UpCommand.self, StatusCommand.self, TopCommand.self, KillCommand.self, DownCommand.self,
+            ExportCommand.self,
+            LogsCommand.self, ConfigCommand.self, DoctorCommand.self, CodecCommand.self,
+            CoordinatorCommand.self, ShardCommand.self, StoreCommand.self, WorkerCommand.self,
         ]
     )
 
