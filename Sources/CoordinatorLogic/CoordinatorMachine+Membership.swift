@@ -163,13 +163,13 @@ extension CoordinatorMachine {
     /// The same process is heard after its lease had ended.
     mutating func cameBack(_ node: NodeID, at now: Instant, into effects: inout Effects<Action>) {
         then(.announce)
+        formIfComplete(at: now, into: &effects)
         guard node.role == .shard else { return }
         switch durable.phase {
-        case .forming: formIfComplete(at: now, into: &effects)
         case .restoring:
             recovery?.restored.remove(node.index)
             instruct()
-        case .fencing, .freezing, .running, .finished, .UNRECOGNIZED: break
+        case .forming, .fencing, .freezing, .running, .finished, .UNRECOGNIZED: break
         }
     }
 

@@ -116,7 +116,11 @@ extension ShardMachine {
             return
         }
         takeCommitted(new.committedStep)
-        if new.line > line { takeLine(new, at: now, into: &effects) }
+        // A shard that went over to the timeline as a survivor may be counted as lost a moment later.
+        let isOrderedAgain =
+            new.line == line && new.phase == .restoring && restoredReport?.line != line
+            && new.restores.contains { $0.shard == shard && $0.incarnation == identity.incarnation }
+        if new.line > line || isOrderedAgain { takeLine(new, at: now, into: &effects) }
         if new.phase == .running && restoredReport?.line == new.line { restoredReport = nil }
         if new.phase == .freezing, case .ready = state {
             var frozen = Frozen()

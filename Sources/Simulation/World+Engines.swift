@@ -22,11 +22,7 @@ extension World {
         if case .store(.write(let writes)) = job {
             let store = process.place.index
             if let problem = checkers.writesAre(writes) { return fail("proved: store-\(store) is to write \(problem)") }
-            if !disks[store].isFull { disks[store].write(writes) }
-            if plan.mutant == .ackBeforeSync {
-                queue.add(.lateSync(store: store), at: now + random.span(20, 200))
-                takes = 1000
-            }
+            if plan.mutant == .ackBeforeSync { takes = 1000 }
         }
         queue.add(.jobDone(process: process.id), at: now + takes)
     }
@@ -142,7 +138,12 @@ extension World {
                 disks[store].failsSync = false
                 return .writeFailed(reason: "fsync failed", fatal: true)
             }
-            if plan.mutant != .ackBeforeSync { disks[store].sync() }
+            disks[store].write(writes)
+            if plan.mutant == .ackBeforeSync {
+                queue.add(.lateSync(store: store), at: now + random.span(20, 200))
+            } else {
+                disks[store].sync()
+            }
             for case .promise(let epoch) in writes { checkers.promises[store] = max(checkers.promises[store], epoch) }
             return .written
         case .read(let parts, let purpose):

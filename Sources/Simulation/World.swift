@@ -169,7 +169,12 @@ final class World {
             // The transaction reached the disk before its process died.
             _ = persist(action, by: process)
         }
-        if process.place.role == .store { disks[process.place.index].crash(&random) }
+        if process.place.role == .store {
+            if let job = process.jobs.first, case .store(.write(let writes)) = job, !disks[process.place.index].isFull {
+                disks[process.place.index].write(writes)
+            }
+            disks[process.place.index].crash(&random)
+        }
         for connection in connections.indices
         where connections[connection].isOpen
             && (connections[connection].dialer == process.id || connections[connection].acceptor == process.id)

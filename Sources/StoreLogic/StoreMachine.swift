@@ -161,6 +161,14 @@ public struct StoreMachine: Machine {
             damaged[key] = part
         }
         committedStep = manifestStep
+        // Committed parts that did not come here before the last process ended.
+        for manifest in found.manifests {
+            for part in manifest.parts where holds(part.shard) {
+                let key = Key(shard: part.shard, step: part.step)
+                guard index[key]?.payloadDigest != part.payloadDigest else { continue }
+                repairs[key] = Repair(part: part, deadline: Instant(nanoseconds: 0), request: 0)
+            }
+        }
         // A disk that was wiped has forgotten its promises: the epoch of the view that it joined with is promised anew
         // before anything is taken.
         if membership.view.epoch > promisedEpoch { queuePromise(membership.view.epoch) }
