@@ -77,7 +77,8 @@ let package = Package(
             name: "varve",
             dependencies: [
                 "LCCheckpoint", "Tensors", "Node", "Cluster", "Simulation", "Storage", "Training", "Wire",
-                "NNG", "CSystem", "MachineCore", log, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "NNG", "CSystem", "MachineCore", log,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
 

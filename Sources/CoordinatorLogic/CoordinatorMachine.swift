@@ -117,7 +117,8 @@ public struct CoordinatorMachine: Machine {
     ///   - state: what the database holds; nil for a new run.
     ///   - manifests: committed ones.
     public init(
-        run: String, settings: RunSettings, configuration: String, state: CoordinatorState?, manifests: [Manifest],
+        run: String, settings: RunSettings, configuration: String, state: CoordinatorState?,
+        manifests: [Manifest],
         now: Instant
     ) {
         identityRun = run
@@ -140,7 +141,9 @@ public struct CoordinatorMachine: Machine {
             if let node = NodeID(member.node) { liveness[node] = Liveness(lastHeard: now, live: true) }
         }
         newestStep = UInt64(max(durable.committedStep, 0))
-        if durable.phase == .finished && Int64(durable.targetStep) > durable.committedStep { durable.phase = .running }
+        if durable.phase == .finished && Int64(durable.targetStep) > durable.committedStep {
+            durable.phase = .running
+        }
         switch durable.phase {
         case .fencing, .freezing, .restoring:
             recovery = Recovery(lost: Set(durable.lostShards.map { Int($0) }), stepBefore: newestStep)

@@ -49,7 +49,9 @@ public struct CoordinatorOptions: Sendable {
     /// Told the address that was really bound, before anyone can join.
     public var onListening: @Sendable (String) -> Void
 
-    public init(run: String, databasePath: String, bind: String, onListening: @escaping @Sendable (String) -> Void) {
+    public init(
+        run: String, databasePath: String, bind: String, onListening: @escaping @Sendable (String) -> Void
+    ) {
         self.run = run
         self.databasePath = databasePath
         self.bind = bind
@@ -73,7 +75,8 @@ public func runCoordinator(
         return manifest
     }
     var machine = CoordinatorMachine(
-        run: options.run, settings: plan.settings, configuration: description, state: state, manifests: manifests,
+        run: options.run, settings: plan.settings, configuration: description, state: state,
+        manifests: manifests,
         now: .now)
     let sink = SignalSink()
     let transport = Transport(identity: machine.identity, log: log) { sink.put($0) }

@@ -1,5 +1,6 @@
 import Foundation
 import LCCheckpoint
+import MachineCore
 import ParameterState
 import Storage
 import StoreLogic
@@ -49,11 +50,15 @@ public struct ModelReader {
 
     /// Restores a committed step, from whichever stores hold it; the latest by default.
     public func restore(step: UInt64?) throws -> RestoredModel {
-        guard let latest = manifests.last else { throw RestoreError(description: "no checkpoint is committed yet") }
+        guard let latest = manifests.last else {
+            throw RestoreError(description: "no checkpoint is committed yet")
+        }
         let wanted = step ?? latest.step
         guard let manifest = manifests.first(where: { $0.step == wanted }) else {
             throw RestoreError(
-                description: "step \(wanted) is not a committed step that is still held; 'varve checkpoints list' shows them")
+                description:
+                    "step \(wanted) is not a committed step that is still held; 'varve checkpoints list' shows them"
+            )
         }
         var disks: [Int: StoreDisk] = [:]
         var problems: [String] = []
@@ -69,7 +74,9 @@ public struct ModelReader {
         defer { for disk in disks.values { disk.close() } }
         var parameters = [Float](repeating: 0, count: plan.elements)
         var slots = Dictionary(
-            uniqueKeysWithValues: plan.optimizer.slotNames.map { ($0, [Float](repeating: 0, count: plan.elements)) })
+            uniqueKeysWithValues: plan.optimizer.slotNames.map {
+                ($0, [Float](repeating: 0, count: plan.elements))
+            })
         for part in manifest.parts {
             let state = plan.makeShardState(Int(part.shard))
             try restore(part, into: state, disks: disks, problems: problems)
@@ -102,7 +109,9 @@ public struct ModelReader {
             } catch { problems.append("store-\(index): \(error)") }
         }
         throw RestoreError(
-            description: "no store gives step \(part.step) of shard-\(part.shard): \(problems.joined(separator: "; "))")
+            description:
+                "no store gives step \(part.step) of shard-\(part.shard): \(problems.joined(separator: "; "))"
+        )
     }
 
     /// From the last base to the part, each link naming the digest that it builds on.
@@ -117,8 +126,24 @@ public struct ModelReader {
             }
             reversed.append(link)
             guard link.kind == .delta else { return reversed.reversed() }
-            guard link.baseStep < link.step else { throw RestoreError(description: "step \(link.step) has no base") }
+            guard link.baseStep < link.step else {
+                throw RestoreError(description: "step \(link.step) has no base")
+            }
             wanted = (link.baseStep, link.baseDigest)
         }
+    }
+}
+
+extension Manifest {
+    /// As `varve checkpoints list --json` shows it.
+    public var summaryJSON: String {
+        let kind = parts.allSatisfy { $0.kind == .base } ? "base" : "delta"
+        return JSONText.object([
+            ("step", "\(step)"), ("kind", JSONText.quoted(kind)),
+            ("raw_bytes", "\(parts.reduce(0) { $0 + $1.rawBytes })"),
+            ("encoded_bytes", "\(parts.reduce(0) { $0 + $1.encodedBytes })"),
+            ("digest", JSONText.quoted(modelDigest)), ("replicas", "\(parts.map(\.stores.count).min() ?? 0)"),
+            ("pinned", pinned ? "true" : "false"),
+        ])
     }
 }

@@ -66,7 +66,9 @@ public struct Place: Sendable {
                         return try taken(joined, packet.envelope.run, transport, signals)
                     case .refused(let refusal) where refusal.nonce == nonce:
                         reason = refusal.reason
-                        if refusal.fatal { throw JoinError(description: "the coordinator refused: \(reason)") }
+                        if refusal.fatal {
+                            throw JoinError(description: "the coordinator refused: \(reason)")
+                        }
                         askAt = .now + .milliseconds(250)
                     default: break
                     }
@@ -82,7 +84,8 @@ public struct Place: Sendable {
         guard let node = NodeID(joined.node) else {
             throw JoinError(description: "the coordinator gave the place '\(joined.node)', which is none")
         }
-        let identity = Identity(node: node, run: run, incarnation: joined.incarnation, epoch: joined.view.epoch)
+        let identity = Identity(
+            node: node, run: run, incarnation: joined.incarnation, epoch: joined.view.epoch)
         transport.become(identity)
         return Place(
             identity: identity, view: joined.view, description: joined.configuration, transport: transport,

@@ -51,7 +51,10 @@ final class RoleRunner<Role: Machine>: Sendable where Role.Action: Sendable {
     /// Runs until the role ends or is stopped. Blocks the calling thread.
     ///
     /// - Parameter engine: made on the engine's thread, which is the only one that ever touches it.
-    func run(_ initial: consuming Role, engine makeEngine: @escaping @Sendable () -> any Engine<Role.Action, Role.Completion>)
+    func run(
+        _ initial: consuming Role,
+        engine makeEngine: @escaping @Sendable () -> any Engine<Role.Action, Role.Completion>
+    )
         -> RoleEnd
     {
         startEngine(makeEngine)
@@ -114,7 +117,8 @@ final class RoleRunner<Role: Machine>: Sendable where Role.Action: Sendable {
         let identity = machine.identity
         for effect in effects.items {
             switch effect {
-            case .send(let body, let payload, let node): transport.send(body, payload: payload, to: node, as: identity)
+            case .send(let body, let payload, let node):
+                transport.send(body, payload: payload, to: node, as: identity)
             case .perform(let action): work.put(action)
             case .report(let decision): log.log(decision)
             case .exit(let reason, let failed):

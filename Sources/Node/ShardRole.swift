@@ -41,18 +41,23 @@ private struct ShardEngine: Engine {
                     try state.restoreFrame($0, isFirst: link.isFirst && index == 0)
                 }
                 guard state.reconstructionDigest?.description == part.stateDigest else {
-                    return .restoreFailed(line: link.line, reason: "step \(part.step) leads to another digest than stated")
+                    return .restoreFailed(
+                        line: link.line, reason: "step \(part.step) leads to another digest than stated")
                 }
                 offset += count
             }
         } catch { return .restoreFailed(line: link.line, reason: "\(error)") }
-        guard let last = link.parts.last else { return .restoreFailed(line: link.line, reason: "an empty chain") }
+        guard let last = link.parts.last else {
+            return .restoreFailed(line: link.line, reason: "an empty chain")
+        }
         guard link.isLast else { return .linkRestored(line: link.line, step: last.step) }
         guard state.reconstructionDigest?.description == link.stateDigest else {
-            return .restoreFailed(line: link.line, reason: "the chain does not lead to the digest of the manifest")
+            return .restoreFailed(
+                line: link.line, reason: "the chain does not lead to the digest of the manifest")
         }
         let parameters = state.adoptReconstruction(version: link.resumeVersion)
-        return .restored(line: link.line, step: last.step, stateDigest: link.stateDigest, parameters: parameters)
+        return .restored(
+            line: link.line, step: last.step, stateDigest: link.stateDigest, parameters: parameters)
     }
 }
 
@@ -63,5 +68,7 @@ public func runShard(_ place: Place, plan: RunPlan, log: Logger, stop: StopSigna
         membership: Membership(
             identity: place.identity, view: place.view, heartbeatInterval: plan.settings.heartbeat),
         settings: plan.settings, elements: plan.range(ofShard: shard).count)
-    return place.run(machine, log: log, stop: stop) { ShardEngine(state: plan.makeShardState(shard), plan: plan) }
+    return place.run(machine, log: log, stop: stop) {
+        ShardEngine(state: plan.makeShardState(shard), plan: plan)
+    }
 }

@@ -29,7 +29,9 @@ public struct StoreDisk {
                 parts[key] = part(of: header)
                 disk.locations[key] = record
             case .manifest:
-                if let (_, bytes) = try? log.read(record.location), let manifest = try? Manifest(serializedBytes: bytes) {
+                if let (_, bytes) = try? log.read(record.location),
+                    let manifest = try? Manifest(serializedBytes: bytes)
+                {
                     disk.found.manifests.append(manifest)
                 }
             case .promise:
@@ -66,6 +68,23 @@ public struct StoreDisk {
         Self.damages(try log.verifyAll(), locations: locations, directory: log.directory)
     }
 
+    mutating func append(_ part: Part, frame: [UInt8]) throws {
+        let record = try frame.withUnsafeBytes { try log.appendRecord(Self.header(of: part), payload: $0) }
+        locations[StoreMachine.Key(shard: part.shard, step: part.step)] = record
+    }
+
+    /// Makes what was appended durable, then gives up the places that hold damage.
+    func syncAndDiscardDamage() throws {
+        try log.sync()
+        let kept = Set(locations.values.map(\.location))
+        _ = try log.compact(discardDamaged: true) { record in
+            switch record.header.kind {
+            case .base, .delta: kept.contains(record.location)
+            case .manifest, .promise, .pin, .unpin, .drop: true
+            }
+        }
+    }
+
     public func close() { log.close() }
 
     static func damages(
@@ -91,7 +110,8 @@ public struct StoreDisk {
             case .damagedHeader(let location, let length, acknowledged: _):
                 return within(location.segment, location.offset..<location.offset + max(length, 1))
             case .missingSegment(let segment): return within(segment, 0..<UInt64.max)
-            case .missingBytes(let segment, let from, let to): return within(segment, from..<max(to, from + 1))
+            case .missingBytes(let segment, let from, let to):
+                return within(segment, from..<max(to, from + 1))
             case .tornTail, .damagedSegmentHeader, .leftover, .damagedIndex: return [damage(nil)]
             }
         }
@@ -107,7 +127,8 @@ public struct StoreDisk {
         RecordHeader(
             kind: part.kind == .base ? .base : .delta, shard: part.shard, step: part.step, epoch: part.epoch,
             line: part.line, baseStep: part.baseStep, baseDigest: digest(part.baseDigest),
-            stateDigest: digest(part.stateDigest), payloadDigest: digest(part.payloadDigest), rawBytes: part.rawBytes,
+            stateDigest: digest(part.stateDigest), payloadDigest: digest(part.payloadDigest),
+            rawBytes: part.rawBytes,
             relativeError: part.relativeError, payloadLength: UInt32(part.encodedBytes))
     }
 

@@ -46,7 +46,8 @@ private final class StoreEngine: Engine {
                 case .record(let part, let payload):
                     let digest = payload.withBytes { Digest.of($0) }
                     guard digest.description == part.payloadDigest else {
-                        return .writeFailed(reason: "a frame does not have the digest that it states", fatal: false)
+                        return .writeFailed(
+                            reason: "a frame does not have the digest that it states", fatal: false)
                     }
                     let record = try append(StoreDisk.header(of: part), payload)
                     added.append((StoreMachine.Key(shard: part.shard, step: part.step), record))
@@ -54,10 +55,12 @@ private final class StoreEngine: Engine {
                     let bytes: [UInt8] = (try? manifest.serializedBytes()) ?? []
                     _ = try append(
                         RecordHeader(
-                            kind: .manifest, shard: 0, step: manifest.step, epoch: manifest.epoch, line: manifest.line,
+                            kind: .manifest, shard: 0, step: manifest.step, epoch: manifest.epoch,
+                            line: manifest.line,
                             payloadLength: UInt32(bytes.count)), Payload(bytes))
                 case .drop(let key):
-                    _ = try append(RecordHeader(kind: .drop, shard: key.shard, step: key.step, epoch: 0), .empty)
+                    _ = try append(
+                        RecordHeader(kind: .drop, shard: key.shard, step: key.step, epoch: 0), .empty)
                 }
             }
             try log.sync()
@@ -84,13 +87,16 @@ private final class StoreEngine: Engine {
             let key = StoreMachine.Key(shard: part.shard, step: part.step)
             func failed(_ why: String) -> StoreMachine.Completion {
                 .readFailed(
-                    StoreMachine.Damage(key: key, what: "step \(part.step) of shard-\(part.shard): \(why)"), purpose)
+                    StoreMachine.Damage(key: key, what: "step \(part.step) of shard-\(part.shard): \(why)"),
+                    purpose)
             }
             guard let record = locations[key] else { return failed("the record is not on the disk") }
             do {
                 let (_, payload) = try log.read(record.location)
                 let digest = payload.withUnsafeBytes { Digest.of($0) }
-                guard digest.description == part.payloadDigest else { return failed("the frame has another digest") }
+                guard digest.description == part.payloadDigest else {
+                    return failed("the frame has another digest")
+                }
                 frames.append(payload)
             } catch { return failed("\(error)") }
         }
@@ -114,14 +120,16 @@ private final class StoreEngine: Engine {
         let kept = Set(locations.values.map(\.location))
         let steps = Set(keep.map(\.step))
         do {
-            let result = try log.compact(discardDamaged: discardDamaged, keep: { record in
-                switch record.header.kind {
-                case .base, .delta: return kept.contains(record.location)
-                case .manifest, .pin, .unpin: return steps.contains(record.header.step)
-                case .promise: return record.location == self.newestPromise
-                case .drop: return false
-                }
-            })
+            let result = try log.compact(
+                discardDamaged: discardDamaged,
+                keep: { record in
+                    switch record.header.kind {
+                    case .base, .delta: return kept.contains(record.location)
+                    case .manifest, .pin, .unpin: return steps.contains(record.header.step)
+                    case .promise: return record.location == self.newestPromise
+                    case .drop: return false
+                    }
+                })
             for move in result.moved {
                 switch move.to.header.kind {
                 case .base, .delta:
@@ -149,7 +157,9 @@ private final class StoreEngine: Engine {
 }
 
 /// Keeps checkpoints until the process is stopped or replaced. Blocks.
-public func runStore(_ place: Place, plan: RunPlan, directory: String, log: Logger, stop: StopSignal) throws -> RoleEnd {
+public func runStore(_ place: Place, plan: RunPlan, directory: String, log: Logger, stop: StopSignal) throws
+    -> RoleEnd
+{
     let disk = try StoreDisk.open(directory: directory, readOnly: false)
     for finding in disk.findings { log.warning("disk: \(finding.description)") }
     let machine = StoreMachine(

@@ -62,11 +62,13 @@ public final class ToolClient: Sendable {
 
     public init(coordinator: String, log: Logger) {
         identity = Identity(
-            node: NodeID(role: .tool, index: Int.random(in: 0..<1_000_000_000)), run: "", incarnation: 0, epoch: 0)
+            node: NodeID(role: .tool, index: Int.random(in: 0..<1_000_000_000)), run: "", incarnation: 0,
+            epoch: 0)
         let shared = Shared()
         self.shared = shared
         let renewal = Renewal()
-        transport = Transport(identity: identity, log: log) { signal in shared.take(signal) { renewal.fire() } }
+        transport = Transport(identity: identity, log: log) { signal in shared.take(signal) { renewal.fire() }
+        }
         let (transport, identity) = (transport, identity)
         renewal.set {
             let following = shared.state.withLock { $0.following ? $0.lastNotice : nil }

@@ -70,7 +70,9 @@ public final class Transport: Sendable {
             state.assemblies[peer] = fresh
             return fresh
         }
-        guard let packet = decode(message, assembly), let sender = NodeID(packet.envelope.from) else { return }
+        guard let packet = decode(message, assembly), let sender = NodeID(packet.envelope.from) else {
+            return
+        }
         state.withLock { $0.routes[sender] = peer }
         deliver(.packet(packet, from: sender))
     }
@@ -160,7 +162,9 @@ public final class Transport: Sendable {
 
     /// Queues a message; what can't leave is dropped, and false says so.
     @discardableResult
-    public func send(_ body: Envelope.OneOf_Body, payload: Payload?, to node: NodeID, as identity: Identity) -> Bool {
+    public func send(_ body: Envelope.OneOf_Body, payload: Payload?, to node: NodeID, as identity: Identity)
+        -> Bool
+    {
         var envelope = Envelope()
         envelope.run = identity.run
         envelope.from = identity.node.description

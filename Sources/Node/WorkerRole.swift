@@ -27,7 +27,8 @@ private struct WorkerEngine: Engine {
             var loss: Float = 0
             let gradient = Payload(count: parameters.count * 4) { raw in
                 loss = parameters.withUnsafeBufferPointer {
-                    model.lossAndGradient(parameters: $0, batch: batch, gradient: raw.bindMemory(to: Float.self))
+                    model.lossAndGradient(
+                        parameters: $0, batch: batch, gradient: raw.bindMemory(to: Float.self))
                 }
             }
             return .computed(line: line, clock: clock, loss: loss, gradient: gradient)
@@ -41,7 +42,8 @@ private struct WorkerEngine: Engine {
 public func runWorker(_ place: Place, plan: RunPlan, log: Logger, stop: StopSignal) throws -> RoleEnd {
     let dataset = try loadDataset(kind: plan.data, path: plan.dataPath, parts: .training)
     let sampler = try Sampler(
-        sampleCount: dataset.training.count, workers: plan.settings.workers, batch: plan.batch, seed: plan.seed)
+        sampleCount: dataset.training.count, workers: plan.settings.workers, batch: plan.batch,
+        seed: plan.seed)
     let machine = WorkerMachine(
         membership: Membership(
             identity: place.identity, view: place.view, heartbeatInterval: plan.settings.heartbeat),

@@ -175,7 +175,8 @@ extension StoreMachine {
     /// A committed part that did not come here is fetched, unless it comes by itself a little later.
     private mutating func fetchIfMissing(_ part: Part, at now: Instant) {
         let key = Key(shard: part.shard, step: part.step)
-        guard index[key]?.payloadDigest != part.payloadDigest, repairs[key] == nil, repairs.count < 4096 else { return }
+        guard index[key]?.payloadDigest != part.payloadDigest, repairs[key] == nil, repairs.count < 4096
+        else { return }
         repairs[key] = Repair(part: part, deadline: now + settings.retry, request: 0)
     }
 
@@ -239,7 +240,8 @@ extension StoreMachine {
         var heartbeat = Heartbeat()
         heartbeat.viewNumber = membership.view.number
         heartbeat.state =
-            diskRefusal != nil ? "disk-full" : repairs.isEmpty ? (caughtUp ? "ready" : "joining") : "catching-up"
+            diskRefusal != nil
+            ? "disk-full" : repairs.isEmpty ? (caughtUp ? "ready" : "joining") : "catching-up"
         heartbeat.step = newestStep
         heartbeat.caughtUp = caughtUp
         heartbeat.retainNumber = retain.number
@@ -272,7 +274,8 @@ extension StoreMachine {
         // A place that held nothing of use is mended by giving it up.
         let repaired =
             waiting.repair
-            ? waiting.damages.filter { $0.key.map { index[$0] != nil && damaged[$0] == nil } ?? true }.count : 0
+            ? waiting.damages.filter { $0.key.map { index[$0] != nil && damaged[$0] == nil } ?? true }.count
+            : 0
         if waiting.repair && !waiting.damages.isEmpty && repairs.isEmpty {
             compacting = true
             effects.perform(.compact(keep: Set(index.keys), discardDamaged: true))

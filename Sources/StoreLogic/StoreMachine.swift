@@ -73,7 +73,9 @@ public struct StoreMachine: Machine {
         public var parts: [Part]
         public var manifests: [Manifest]
         public var damages: [Damage]
-        public init(promisedEpoch: UInt64 = 0, parts: [Part] = [], manifests: [Manifest] = [], damages: [Damage] = []) {
+        public init(
+            promisedEpoch: UInt64 = 0, parts: [Part] = [], manifests: [Manifest] = [], damages: [Damage] = []
+        ) {
             self.promisedEpoch = promisedEpoch
             self.parts = parts
             self.manifests = manifests

@@ -27,7 +27,8 @@ public struct Fragmenter: Sendable {
                 while offset < total {
                     let end = min(offset + pieceBytes, total)
                     let header = Self.header(number: number, total: total, offset: offset)
-                    let fromHead = UnsafeRawBufferPointer(rebasing: head[min(offset, head.count)..<min(end, head.count)])
+                    let fromHead = UnsafeRawBufferPointer(
+                        rebasing: head[min(offset, head.count)..<min(end, head.count)])
                     let fromBytes = UnsafeRawBufferPointer(
                         rebasing: bytes[max(offset - head.count, 0)..<max(end - head.count, 0)])
                     guard header.withUnsafeBytes({ send([$0, fromHead, fromBytes]) }) else { return false }
@@ -77,9 +78,12 @@ public struct Reassembler: Sendable {
     }
 
     /// Takes one transport message; returns a packet when one is complete.
-    public mutating func take(_ bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable) throws -> Packet? {
+    public mutating func take(_ bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable) throws -> Packet?
+    {
         guard bytes.count >= 8 else { throw WireError.tooShort(byteCount: bytes.count) }
-        guard bytes[5] == PacketFormat.fragmentKind else { return try PacketFormat.decode(bytes, owner: owner) }
+        guard bytes[5] == PacketFormat.fragmentKind else {
+            return try PacketFormat.decode(bytes, owner: owner)
+        }
         guard bytes.count > Fragmenter.headerBytes else { throw WireError.tooShort(byteCount: bytes.count) }
         let magic = bytes.littleEndian(UInt32.self, at: 0)
         guard magic == PacketFormat.magic else { throw WireError.unknownMagic(magic) }
@@ -87,7 +91,9 @@ public struct Reassembler: Sendable {
         let number = bytes.littleEndian(UInt64.self, at: 8)
         let total = bytes.littleEndian(UInt64.self, at: 16)
         let offset = bytes.littleEndian(UInt64.self, at: 24)
-        guard total <= UInt64(maxPacketBytes) else { throw WireError.tooLarge(byteCount: total, limit: maxPacketBytes) }
+        guard total <= UInt64(maxPacketBytes) else {
+            throw WireError.tooLarge(byteCount: total, limit: maxPacketBytes)
+        }
         let piece = UnsafeRawBufferPointer(rebasing: bytes[Fragmenter.headerBytes...])
         if offset == 0 {
             if partials.count == maxPartials { partials.removeFirst() }

@@ -62,7 +62,9 @@ struct RunOptions: ParsableArguments {
 
     func plan(_ directory: RunDirectory) throws -> RunPlan {
         let configuration = try readConfiguration(directory.configurationPath)
-        do { return try RunDescription(configuration: configuration).plan() } catch { throw dataFailure(error) }
+        do { return try RunDescription(configuration: configuration).plan() } catch {
+            throw dataFailure(error)
+        }
     }
 
     func reader() throws -> (reader: ModelReader, plan: RunPlan, directory: RunDirectory) {
@@ -72,7 +74,9 @@ struct RunOptions: ParsableArguments {
             let reader = try ModelReader(
                 plan: plan, databasePath: directory.databasePath,
                 storeDirectories: Dictionary(
-                    uniqueKeysWithValues: (0..<plan.settings.stores).map { ($0, directory.storePath(index: $0)) }))
+                    uniqueKeysWithValues: (0..<plan.settings.stores).map {
+                        ($0, directory.storePath(index: $0))
+                    }))
             return (reader, plan, directory)
         } catch { throw CommandFailure("\(error)", exitCode: CommandFailure.failed) }
     }
@@ -111,8 +115,10 @@ struct StatusCommand: ParsableCommand {
     }
 
     private static func pad(_ cells: [String]) -> String {
-        zip(cells, [14, 14, 8, 9, 0]).map { $0.0.padding(toLength: max($0.1, $0.0.count), withPad: " ", startingAt: 0) }
-            .joined()
+        zip(cells, [14, 14, 8, 9, 0]).map {
+            $0.0.padding(toLength: max($0.1, $0.0.count), withPad: " ", startingAt: 0)
+        }
+        .joined()
     }
 }
 
@@ -157,11 +163,13 @@ struct KillCommand: ParsableCommand {
     func run() throws {
         let numbers: [String: Int32] = ["KILL": SIGKILL, "TERM": SIGTERM, "STOP": SIGSTOP, "CONT": SIGCONT]
         guard let number = numbers[signal.uppercased()] else {
-            throw CommandFailure("--signal is KILL, TERM, STOP or CONT, not '\(signal)'", exitCode: CommandFailure.usage)
+            throw CommandFailure(
+                "--signal is KILL, TERM, STOP or CONT, not '\(signal)'", exitCode: CommandFailure.usage)
         }
         guard let wanted = NodeID(node), wanted.role != .tool else {
             throw CommandFailure(
-                "'\(node)' is not a node: name shard-0, store-2, worker-1 or coordinator", exitCode: CommandFailure.usage)
+                "'\(node)' is not a node: name shard-0, store-2, worker-1 or coordinator",
+                exitCode: CommandFailure.usage)
         }
         let pid = try pid(of: wanted)
         guard Foundation.kill(pid, number) == 0 else {
@@ -231,7 +239,8 @@ struct LogsCommand: ParsableCommand {
         let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
         let wanted = names.filter { node == nil || $0 == "\(node!).log" }
         guard !wanted.isEmpty else {
-            throw CommandFailure("no log of \(node ?? "any node") in \(folder)", exitCode: CommandFailure.missingInput)
+            throw CommandFailure(
+                "no log of \(node ?? "any node") in \(folder)", exitCode: CommandFailure.missingInput)
         }
         for name in wanted {
             let text = (try? String(contentsOfFile: "\(folder)/\(name)", encoding: .utf8)) ?? ""

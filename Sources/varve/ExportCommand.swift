@@ -6,7 +6,8 @@ import Training
 
 struct ExportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "export", abstract: "Write the model of a checkpoint as a file that PyTorch and NumPy read.",
+        commandName: "export",
+        abstract: "Write the model of a checkpoint as a file that PyTorch and NumPy read.",
         discussion: """
             Works with the cluster up or down. Every tensor is proved against the digest of the manifest.
 
@@ -24,7 +25,8 @@ struct ExportCommand: ParsableCommand {
         var wanted: UInt64?
         if step != "latest" {
             guard let number = UInt64(step) else {
-                throw CommandFailure("--step is a number or latest, not '\(step)'", exitCode: CommandFailure.usage)
+                throw CommandFailure(
+                    "--step is a number or latest, not '\(step)'", exitCode: CommandFailure.usage)
             }
             wanted = number
         }
@@ -46,7 +48,8 @@ struct ExportCommand: ParsableCommand {
         } catch { throw CommandFailure("\(error)", exitCode: CommandFailure.failed) }
         if json {
             print(
-                "{\"step\":\(model.step),\"path\":\(jsonText(output)),\"model_digest\":\"\(model.digest)\",\"elements\":\(plan.elements)}")
+                "{\"step\":\(model.step),\"path\":\(jsonText(output)),\"model_digest\":\"\(model.digest)\",\"elements\":\(plan.elements)}"
+            )
         } else {
             print("step \(model.step) written to \(output)")
         }
@@ -61,14 +64,19 @@ struct ExportCommand: ParsableCommand {
                     let tensor = Tensor(
                         name: TensorName(prefix + spec.name), shape: shape,
                         floats: Array(values[offset..<offset + spec.count]))
-                else { throw CommandFailure("the model's sizes don't fit its values", exitCode: CommandFailure.failed) }
+                else {
+                    throw CommandFailure(
+                        "the model's sizes don't fit its values", exitCode: CommandFailure.failed)
+                }
                 tensors.append(tensor)
                 offset += spec.count
             }
         }
         try add("", model.parameters)
         if withOptimizer {
-            for (slot, values) in model.slots.sorted(by: { $0.key < $1.key }) { try add("optimizer.\(slot).", values) }
+            for (slot, values) in model.slots.sorted(by: { $0.key < $1.key }) {
+                try add("optimizer.\(slot).", values)
+            }
         }
         var metadata = plan.shape.metadata
         metadata["step"] = "\(model.step)"

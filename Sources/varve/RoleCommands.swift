@@ -23,14 +23,17 @@ struct JoinOptions: ParsableArguments {
     var joinTimeout = 60.0
 
     func validate() throws {
-        guard (join == nil) != (runDir == nil) else { throw ValidationError("give either --join URL or --run-dir DIR") }
+        guard (join == nil) != (runDir == nil) else {
+            throw ValidationError("give either --join URL or --run-dir DIR")
+        }
     }
 
     func place(_ role: Role, listens: Bool, log: Logger) throws -> Place {
         let coordinator = try join ?? coordinatorEndpoint(runDir: runDir ?? "")
         do {
             return try Place.join(
-                coordinator: coordinator, role: role, index: index, bind: listens ? bind : nil, advertise: advertise,
+                coordinator: coordinator, role: role, index: index, bind: listens ? bind : nil,
+                advertise: advertise,
                 log: log, timeoutSeconds: joinTimeout)
         } catch { throw CommandFailure("\(error)", exitCode: CommandFailure.failed) }
     }
@@ -103,9 +106,12 @@ struct CoordinatorCommand: AsyncParsableCommand {
         let endpointPath = directory.endpointPath
         let pidPath = directory.path + "/coordinator.pid"
         let known = try? String(contentsOfFile: endpointPath, encoding: .utf8)
-        let address = known ?? bind ?? "tcp://\(configuration.network.bind):\(configuration.network.coordinatorPort)"
+        let address =
+            known ?? bind ?? "tcp://\(configuration.network.bind):\(configuration.network.coordinatorPort)"
         let description: RunDescription
-        do { description = try RunDescription(configuration: configuration) } catch { throw dataFailure(error) }
+        do { description = try RunDescription(configuration: configuration) } catch {
+            throw dataFailure(error)
+        }
         let plan = try description.plan()
         let json = try description.json
         let options = CoordinatorOptions(
@@ -182,7 +188,9 @@ struct WorkerCommand: AsyncParsableCommand {
             let place = try options.place(.worker, listens: false, log: log)
             var plan = try RunDescription(json: place.description).plan()
             if let data { plan.dataPath = data }
-            do { try end(runWorker(place, plan: plan, log: log, stop: stop)) } catch { throw dataFailure(error) }
+            do { try end(runWorker(place, plan: plan, log: log, stop: stop)) } catch {
+                throw dataFailure(error)
+            }
         }
     }
 }
@@ -230,10 +238,12 @@ func dataFailure(_ error: any Error) -> any Error {
 /// Reads and checks a configuration file, with `--set` overrides.
 func readConfiguration(_ path: String, overrides: [String] = []) throws -> ClusterConfiguration {
     guard let data = FileManager.default.contents(atPath: path) else {
-        throw CommandFailure("\(path): no such configuration file, or it can't be read", exitCode: CommandFailure.missingInput)
+        throw CommandFailure(
+            "\(path): no such configuration file, or it can't be read", exitCode: CommandFailure.missingInput)
     }
     guard let text = String(data: data, encoding: .utf8) else {
-        throw CommandFailure("\(path): the configuration is not UTF-8 text", exitCode: CommandFailure.configuration)
+        throw CommandFailure(
+            "\(path): the configuration is not UTF-8 text", exitCode: CommandFailure.configuration)
     }
     do { return try ClusterConfiguration.parse(yaml: text, file: path, overrides: overrides) } catch {
         throw CommandFailure("\(error)", exitCode: CommandFailure.configuration)
@@ -246,6 +256,7 @@ func writeByRename(_ text: String, to path: String) throws {
     try text.write(toFile: temporary, atomically: false, encoding: .utf8)
     guard rename(temporary, path) == 0 else {
         unlink(temporary)
-        throw CommandFailure("can't write \(path): \(String(cString: strerror(errno)))", exitCode: CommandFailure.failed)
+        throw CommandFailure(
+            "can't write \(path): \(String(cString: strerror(errno)))", exitCode: CommandFailure.failed)
     }
 }

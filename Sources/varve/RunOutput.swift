@@ -2,10 +2,11 @@ import Foundation
 import Logging
 
 /// What `varve up` prints: JSON lines for programs, a bar and sentences for people.
-struct RunOutput: Sendable {
+struct RunOutput {
     let json: Bool
     let target: UInt64
-    private var printedStep: UInt64 = 0
+    private let writer = ProgressWriter()
+    private var step: UInt64 = 0
     private var loss = 0.0
     private var rate = 0.0
     private var committed: Int64 = -1
@@ -24,7 +25,9 @@ struct RunOutput: Sendable {
         }
     }
 
-    mutating func event(_ event: String, json line: String, numbers: [String: Double], object: [String: String]) {
+    mutating func event(
+        _ event: String, json line: String, numbers: [String: Double], object: [String: String]
+    ) {
         if json {
             emit(line)
             return
@@ -33,12 +36,11 @@ struct RunOutput: Sendable {
         case "step":
             loss = numbers["loss"] ?? loss
             rate = numbers["steps_per_second"] ?? rate
-            let step = UInt64(numbers["step"] ?? 0)
-            guard step >= printedStep + max(1, target / 20) || step == target else { return }
-            printedStep = step
-            say(
-                "step \(step)/\(target)  loss \(String(format: "%.4f", loss))  \(String(format: "%.1f", rate)) steps/s  "
-                    + "checkpoint \(committed)  ratio \(String(format: "%.1f", ratio))×")
+            step = UInt64(numbers["step"] ?? 0)
+            writer.update(
+                ProgressBar(
+                    step: Int(step), target: Int(target), loss: loss, stepsPerSecond: rate,
+                    checkpointLagSteps: max(0, Int(step) - Int(max(committed, 0))), compressionRatio: ratio))
         case "checkpoint":
             committed = Int64(numbers["step"] ?? -1)
             ratio = numbers["ratio"] ?? ratio
@@ -56,15 +58,15 @@ struct RunOutput: Sendable {
             emit(line)
             return
         }
-        say("")
+        writer.finish()
         for (name, value) in fields where name != "event" { say("  \(name): \(value)") }
     }
 
-    mutating func close() {}
+    mutating func close() { if !json { writer.finish() } }
 
     /// Unbuffered: a program that reads along sees every line at once.
     private func emit(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
-    private func say(_ line: String) { FileHandle.standardError.write(Data((line + "\n").utf8)) }
+    private func say(_ line: String) { writer.note(line) }
 }
 
 /// For tools whose own words are their output.

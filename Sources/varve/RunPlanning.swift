@@ -32,14 +32,16 @@ struct RunDescription: Codable {
     }
 
     func plan() throws -> RunPlan {
-        let configuration = try ClusterConfiguration.parse(yaml: yaml, file: "the run's configuration", overrides: [])
+        let configuration = try ClusterConfiguration.parse(
+            yaml: yaml, file: "the run's configuration", overrides: [])
         let shape: ModelShape =
             switch configuration.model.kind {
             case .mlr: .mlr(inputs: 784, classes: 10)
             case .lenet5: .lenet5
             case .mf:
                 .mf(
-                    users: users ?? 0, items: items ?? 0, rank: configuration.model.rank ?? ModelShape.defaultRank,
+                    users: users ?? 0, items: items ?? 0,
+                    rank: configuration.model.rank ?? ModelShape.defaultRank,
                     mean: mean ?? 0)
             }
         return configuration.plan(shape: shape)
@@ -80,7 +82,8 @@ extension ClusterConfiguration {
         settings.lease = .milliseconds(timing.leaseMs)
         return RunPlan(
             settings: settings, shape: shape, optimizer: optimizerKind, codec: checkpoint.codec.settings,
-            slotCodec: checkpoint.slotsCodec.settings, seed: training.seed, batch: training.batch, data: dataKind,
+            slotCodec: checkpoint.slotsCodec.settings, seed: training.seed, batch: training.batch,
+            data: dataKind,
             dataPath: data.path)
     }
 

@@ -33,7 +33,9 @@ struct UpCommand: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
-        if config == nil && !resume { throw ValidationError("give a configuration file, or --resume with --run-dir") }
+        if config == nil && !resume {
+            throw ValidationError("give a configuration file, or --resume with --run-dir")
+        }
         if resume && runDir == nil { throw ValidationError("--resume needs --run-dir") }
     }
 
@@ -80,7 +82,8 @@ struct UpCommand: AsyncParsableCommand {
                 let lock = try directory.lock()
                 try writeByRename(configuration.yaml(), to: directory.configurationPath)
                 return UpSession(
-                    directory: directory, lock: lock, configuration: configuration, plan: try description.plan(),
+                    directory: directory, lock: lock, configuration: configuration,
+                    plan: try description.plan(),
                     heldOut: heldOut, json: json)
             }
             directory = try RunDirectory.create(path: path, configuration: configuration)
@@ -100,16 +103,21 @@ struct UpCommand: AsyncParsableCommand {
         if resume { arguments.append("--resume") }
         let log = NSTemporaryDirectory() + "/varve-up-\(getpid()).log"
         switch Detach.spawn(
-            executable: programPath(), arguments: arguments, environment: [:], log: log, readyTimeoutSeconds: 60)
+            executable: programPath(), arguments: arguments, environment: [:], log: log,
+            readyTimeoutSeconds: 60)
         {
         case .ready(_, let line):
             rename(log, path + "/logs/up.log")
-            print(json ? #"{"event":"started","run_dir":\#(jsonText(path))}"# : "\(line); follow it with 'varve top --run-dir \(path)'")
+            print(
+                json
+                    ? #"{"event":"started","run_dir":\#(jsonText(path))}"#
+                    : "\(line); follow it with 'varve top --run-dir \(path)'")
         case .failed(_, let reason), .ended(_, let reason), .notStarted(let reason):
             unlink(log)
             throw CommandFailure(reason, exitCode: CommandFailure.failed)
         case .timedOut:
-            throw CommandFailure("the cluster did not start within 60 s: see \(log)", exitCode: CommandFailure.failed)
+            throw CommandFailure(
+                "the cluster did not start within 60 s: see \(log)", exitCode: CommandFailure.failed)
         }
     }
 }

@@ -31,7 +31,8 @@ final class UpSession: Sendable {
     let supervisorBox = Mutex<Supervisor?>(nil)
 
     init(
-        directory: RunDirectory, lock: RunLock, configuration: ClusterConfiguration, plan: RunPlan, heldOut: Dataset,
+        directory: RunDirectory, lock: RunLock, configuration: ClusterConfiguration, plan: RunPlan,
+        heldOut: Dataset,
         json: Bool
     ) {
         self.directory = directory
@@ -101,7 +102,9 @@ final class UpSession: Sendable {
             }
         }
         state.withLock {
-            $0.output.started(runDirectory: directory.path, nodes: plan.settings.shards + plan.settings.workers + plan.settings.stores + 1)
+            $0.output.started(
+                runDirectory: directory.path,
+                nodes: plan.settings.shards + plan.settings.workers + plan.settings.stores + 1)
         }
         Detach.reportReady("running in \(directory.path)")
         while true {
@@ -109,14 +112,17 @@ final class UpSession: Sendable {
             let (finished, fatal, stops) = state.withLock { ($0.finished != nil, $0.fatal, $0.stopRequests) }
             if finished { return nil }
             if let fatal { return fatal }
-            if stops >= 2 { return "stopped at once; 'varve up --resume --run-dir \(directory.path)' goes on" }
+            if stops >= 2 {
+                return "stopped at once; 'varve up --resume --run-dir \(directory.path)' goes on"
+            }
         }
     }
 
     private func waitForEndpoint() -> String? {
         let deadline = ContinuousClock.now + .seconds(20)
         while ContinuousClock.now < deadline {
-            if let text = try? String(contentsOfFile: directory.endpointPath, encoding: .utf8), !text.isEmpty {
+            if let text = try? String(contentsOfFile: directory.endpointPath, encoding: .utf8), !text.isEmpty
+            {
                 return text
             }
             if state.withLock({ $0.fatal != nil || $0.stopRequests > 0 }) { return nil }
@@ -139,7 +145,8 @@ final class UpSession: Sendable {
                 return
             }
             clientBox.withLock { $0 }?.tellExit(
-                of: node, pid: UInt32(max(pid, 0)), cause: cause, ageMilliseconds: (ContinuousClock.now - seen) / .milliseconds(1))
+                of: node, pid: UInt32(max(pid, 0)), cause: cause,
+                ageMilliseconds: (ContinuousClock.now - seen) / .milliseconds(1))
         case .startFailed(_, let cause):
             state.withLock { $0.fatal = cause }
             wake.signal()
@@ -192,7 +199,8 @@ final class UpSession: Sendable {
             default: break
             }
             if event != "finished" {
-                state.output.event(event, json: json, numbers: numbers, object: object.compactMapValues { $0 as? String })
+                state.output.event(
+                    event, json: json, numbers: numbers, object: object.compactMapValues { $0 as? String })
             }
         }
         // A node that is alive and silent is paused or hung: it is replaced like a dead one.
@@ -217,7 +225,9 @@ final class UpSession: Sendable {
             let reader = try ModelReader(
                 plan: plan, databasePath: directory.databasePath,
                 storeDirectories: Dictionary(
-                    uniqueKeysWithValues: (0..<plan.settings.stores).map { ($0, directory.storePath(index: $0)) }))
+                    uniqueKeysWithValues: (0..<plan.settings.stores).map {
+                        ($0, directory.storePath(index: $0))
+                    }))
             let model = try reader.restore(step: nil)
             let evaluation = model.parameters.withUnsafeBufferPointer {
                 Model(plan.shape).evaluate(parameters: $0, dataset: heldOut)

@@ -18,7 +18,8 @@ struct Varve: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, StatusCommand.self, TopCommand.self, KillCommand.self, DownCommand.self,
             ExportCommand.self,
-            LogsCommand.self, ConfigCommand.self, DoctorCommand.self, CodecCommand.self,
+            CheckpointsCommand.self, LogsCommand.self, ConfigCommand.self, DoctorCommand.self,
+            CodecCommand.self,
             CoordinatorCommand.self, ShardCommand.self, StoreCommand.self, WorkerCommand.self,
         ]
     )
