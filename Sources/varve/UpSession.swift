@@ -269,6 +269,8 @@ final class UpSession: Sendable {
 
 /// A string as JSON.
 func jsonText(_ text: String) -> String {
-    let data = (try? JSONEncoder().encode([text])) ?? Data("[\"\"]".utf8)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .withoutEscapingSlashes
+    let data = (try? encoder.encode([text])) ?? Data("[\"\"]".utf8)
     return String(String(decoding: data, as: UTF8.self).dropFirst().dropLast())
 }
