@@ -170,6 +170,19 @@ struct Checkers {
         }
     }
 
+    /// What breaks a chain on one disk, in words.
+    func firstGap(_ part: Part, on disk: FakeDisk) -> String {
+        var wanted = (step: part.step, digest: part.stateDigest)
+        while true {
+            let name = "step \(wanted.step) of shard-\(part.shard)"
+            guard let record = disk.records[StoreMachine.Key(shard: part.shard, step: wanted.step)] else { return name }
+            if record.isDamaged { return "\(name) (damaged)" }
+            guard record.part.stateDigest == wanted.digest else { return "\(name) (has timeline \(record.part.line))" }
+            guard record.part.kind == .delta else { return "nothing" }
+            wanted = (record.part.baseStep, record.part.baseDigest)
+        }
+    }
+
     func replicasHolding(_ part: Part, _ disks: [FakeDisk]) -> Int {
         Placement.stores(ofShard: Int(part.shard), stores: plan.settings.stores, replicas: plan.settings.replicas)
             .filter { chain(part, on: disks[$0.index]) != nil }.count

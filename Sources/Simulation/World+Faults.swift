@@ -84,6 +84,16 @@ extension World {
                 manifest.parts.allSatisfy { checkers.replicasHolding($0, disks) >= plan.settings.replicas }
             }
             && (database.state?.phase == .running || database.state?.phase == .finished)
+            && disks.allSatisfy { disk in
+                disk.records.values.allSatisfy { record in
+                    !record.isDamaged
+                        && (Int64(record.part.step) <= (database.state?.committedStep ?? -1)
+                            || disks.filter {
+                                $0.intact(
+                                    record.part.shard, record.part.step, payloadDigest: record.part.payloadDigest) != nil
+                            }.count == plan.settings.replicas)
+                }
+            }
             && (0..<disks.count).allSatisfy { store in live(.store(store)).contains { $0.isJoined && !$0.isPaused } }
     }
 
@@ -173,6 +183,13 @@ extension World {
             line += process.worker.map { $0.stateSentence } ?? ""
             line += process.store.map { $0.stateSentence } ?? ""
             lines.append(line)
+        }
+        for part in database.manifests[UInt64(max(database.state?.committedStep ?? 0, 0))]?.parts ?? [] {
+            for store in Placement.stores(
+                ofShard: Int(part.shard), stores: plan.settings.stores, replicas: plan.settings.replicas)
+            where checkers.chain(part, on: disks[store.index]) == nil {
+                lines.append("\(store) lacks \(checkers.firstGap(part, on: disks[store.index]))")
+            }
         }
         return lines.joined(separator: "\n")
     }

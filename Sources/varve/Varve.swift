@@ -7,6 +7,6 @@ struct Varve: AsyncParsableCommand {
         commandName: "varve",
         abstract:
             "A parameter server whose training survives: compressed, replicated checkpoints of every step.",
-        subcommands: []
+        subcommands: [SimulateCommand.self]
     )
 }
