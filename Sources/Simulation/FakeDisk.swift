@@ -23,7 +23,6 @@ struct FakeDisk {
     private(set) var unsynced: [Entry] = []
     var isFull = false
     var failsSync = false
-    var forgetsPromises = false
 
     /// Puts writes where a crash may lose them.
     mutating func write(_ writes: [StoreMachine.Write]) {
@@ -57,7 +56,6 @@ struct FakeDisk {
         let kept = unsynced.prefix(random.below(unsynced.count + 1))
         for entry in kept { settle(entry) }
         unsynced = []
-        if forgetsPromises { promisedEpoch = 0 }
     }
 
     mutating func wipe() {

@@ -73,11 +73,10 @@ extension World {
             }
             var parameters = state.apply(version: version, gradients: gradients)
             if plan.mutant == .applyTwice && version % 5 == 0 {
-                plan.initialParameters(state.range).withUnsafeBufferPointer { _ in }
-                parameters = Payload(count: parameters.count) { raw in
-                    parameters.withBytes { raw.copyMemory(from: $0) }
-                    raw.bindMemory(to: Float.self)[0] += 0.5
-                }
+                let again = ShardState(
+                    range: state.range, optimizer: .sgd(learningRate: 0.05), codec: plan.codec, slotCodec: plan.codec)
+                parameters.withFloats { again.initialize($0) }
+                parameters = again.apply(version: 1, gradients: gradients)
             }
             return .applied(version: version, parameters: parameters)
         case .encode(let step, let asBase):
@@ -121,7 +120,13 @@ extension World {
         guard digest == link.stateDigest else {
             return .restoreFailed(line: link.line, reason: "the chain leads to \(digest), not to \(link.stateDigest)")
         }
-        let parameters = state.adoptReconstruction(version: link.resumeVersion)
+        var parameters = state.adoptReconstruction(version: link.resumeVersion)
+        if plan.mutant == .wrongRestore {
+            parameters = Payload(count: parameters.count) { raw in
+                parameters.withBytes { raw.copyMemory(from: $0) }
+                raw.bindMemory(to: Float.self)[0] += 0.5
+            }
+        }
         process.applied = (link.line, link.resumeVersion)
         checkers.restored(process.place.index, line: link.line, step: last)
         return .restored(line: link.line, step: last, stateDigest: digest, parameters: parameters)

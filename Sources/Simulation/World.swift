@@ -47,7 +47,6 @@ final class World {
         self.trace = trace
         random = SimulationRandom(seed: plan.seed &+ 77)
         disks = Array(repeating: FakeDisk(), count: plan.settings.stores)
-        if plan.mutant == .forgetPromises { for index in disks.indices { disks[index].forgetsPromises = true } }
         checkers = Checkers(plan: plan)
         for place in places { queue.add(.start(place), at: random.span(0, 30)) }
         if !plan.faults.isEmpty { queue.add(.fault, at: random.span(100, 600)) }
