@@ -62,7 +62,7 @@ let package = Package(
                 "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
                 "NNG", "Storage", "Training", "ParameterState", "LCCheckpoint", "Tensors", "CSystem", log,
             ]),
-        library("Cluster", ["CSystem", .product(name: "Yams", package: "Yams")]),
+        library("Cluster", ["CSystem", "CXXHash", .product(name: "Yams", package: "Yams")]),
         library(
             "Simulation",
             [
@@ -71,20 +71,24 @@ let package = Package(
             ]),
         // Kills peers under load and times messages; the only other target that imports CNNG, for its controls.
         .executableTarget(name: "nng-soak", dependencies: ["NNG", "CNNG"], swiftSettings: strict),
+        // Supervises children of its own, for the tests that kill it.
+        .executableTarget(name: "supervise-probe", dependencies: ["Cluster"], swiftSettings: strict),
         .executableTarget(
             name: "varve",
             dependencies: [
                 "LCCheckpoint", "Tensors", "Node", "Cluster", "Simulation", "Storage", "Training", "Wire",
-                "NNG", "CSystem", log, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "NNG", "CSystem", "MachineCore", log,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
 
-        tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"]),
+        tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"], resources: [.copy("Golden")]),
         tests("TensorsTests", ["Tensors"]),
         tests("TrainingTests", ["Training", "Tensors", "CZlib"]),
         tests("NNGTests", ["NNG", "nng-soak"]),
         tests("StorageTests", ["Storage"]),
-        tests("ClusterTests", ["Cluster"]),
+        tests("ClusterTests", ["Cluster", "supervise-probe"]),
+        tests("TerminalTests", ["varve"]),
         tests(
             "LogicTests",
             [

@@ -1,7 +1,7 @@
 /// A whole cluster's configuration, typed, with every default filled in.
 ///
 /// Read with ``parse(yaml:file:overrides:)``; ``yaml()`` writes the effective form that a run keeps.
-/// Times are milliseconds, `every` and `maxLag` are training steps.
+/// Times are milliseconds, `every` is training steps, `maxLag` checkpoints.
 public struct ClusterConfiguration: Sendable, Codable, Hashable {
     public enum Transport: String, Sendable, Codable, CaseIterable { case tcp }
     public enum ModelKind: String, Sendable, Codable, CaseIterable { case mlr, lenet5, mf }
@@ -72,7 +72,7 @@ public struct ClusterConfiguration: Sendable, Codable, Hashable {
         public var replicas = 1
         public var baseEvery = 100
         public var keep = Keep()
-        /// How many steps training may run ahead of what is durable.
+        /// How many checkpoints may be under way while training goes on; at least 1.
         public var maxLag = 1
     }
     /// What returns to a committed step after a loss.

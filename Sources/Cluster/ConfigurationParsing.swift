@@ -1,6 +1,7 @@
-import Yams
-
 extension ClusterConfiguration {
+    /// A longer text is refused unread.
+    public static let sizeLimitBytes = ConfigurationText.sizeLimitBytes
+
     /// Reads YAML, applies `key.path=value` overrides and checks the whole.
     ///
     /// Every problem is reported, with its line. Text above 1 MiB and YAML aliases are refused.
@@ -8,23 +9,23 @@ extension ClusterConfiguration {
         yaml: String, file: String, overrides: [String] = []
     ) throws(ConfigurationError) -> ClusterConfiguration {
         var reader = ConfigurationReader(file: file)
-        if yaml.utf8.count > 1 << 20 {
-            reader.report("larger than 1 MiB; a configuration is a few lines")
-        } else if yaml.contains(where: { $0 == "*" || $0 == "&" }) {
-            // Refused before composing, which is what would unfold them.
-            reader.report("'*' and '&' (YAML aliases and anchors) are not supported; write the values out")
-        } else {
-            do {
-                if let root = try Yams.compose(yaml: yaml) {
-                    if root.mapping == nil {
-                        reader.report("must be a mapping such as 'cluster: {shards: 4}'")
-                    } else {
-                        reader.collect(root, path: "")
-                    }
+        do {
+            try ConfigurationText.guardBounds(yaml)
+            let found = try ConfigurationText.compose(yaml) { root -> ConfigurationReader in
+                var collected = ConfigurationReader(file: file)
+                if root.mapping == nil, root.scalar?.string.isEmpty != true {
+                    collected.report("must be a mapping such as 'cluster: {shards: 4}'", line: 1)
+                } else if root.mapping != nil {
+                    collected.collect(root, path: "")
                 }
-            } catch {
-                reader.report("not YAML: " + "\(error)".split(separator: "\n").joined(separator: " "))
+                return collected
             }
+            if let found { reader = found }
+        } catch let refusal as ConfigurationText.Refusal {
+            reader.report(refusal.message, line: refusal.line)
+        } catch {
+            let refusal = ConfigurationText.explain(error, in: yaml)
+            reader.report(refusal.message, line: refusal.line)
         }
         for override in overrides { reader.override(override) }
         guard reader.problems.isEmpty else { throw ConfigurationError(problems: reader.problems) }
@@ -58,7 +59,7 @@ extension ClusterConfiguration {
         reader.integer("checkpoint.base_every", &checkpoint.baseEvery, 1...1_000_000)
         reader.integer("checkpoint.keep.last", &checkpoint.keep.last, 1...1_000_000)
         reader.integer("checkpoint.keep.every", &checkpoint.keep.every, 0...1_000_000)
-        reader.integer("checkpoint.max_lag", &checkpoint.maxLag, 0...10_000)
+        reader.integer("checkpoint.max_lag", &checkpoint.maxLag, 1...10_000)
         reader.choice("recovery.mode", &recovery.mode)
         reader.integer("timing.heartbeat_ms", &timing.heartbeatMs, 1...60_000)
         reader.integer("timing.lease_ms", &timing.leaseMs, 10...600_000)

@@ -14,6 +14,8 @@ struct ConfigurationReader {
     private var known: Set<String> = []
     private let file: String
     private static let depthLimit = 8
+    /// Keys that are understood but can't be obeyed yet.
+    private static let laterKeys: Set<String> = ["hosts", "cluster.hosts"]
 
     init(file: String) { self.file = file }
 
@@ -26,25 +28,41 @@ struct ConfigurationReader {
         report(message, line: entries[path]?.line ?? 0, file: entries[path]?.file)
     }
 
-    /// Walks the tree. Aliases are refused, so that a small file can't unfold into a large one.
+    /// Walks the tree. Anchors and what refers to them are refused, so that a small file can't unfold into a large one.
     mutating func collect(_ node: Node, path: String, depth: Int = 0) {
         let line = node.mark?.line ?? 0
         guard depth < Self.depthLimit else { return report("nested too deeply", line: line) }
+        guard node.anchor == nil else {
+            return report(
+                "'*' and '&' (YAML aliases and anchors) are not supported; write the values out", line: line)
+        }
         switch node {
         case .scalar(let scalar):
             entries[path] = .init(text: scalar.string, line: line, file: file)
         case .mapping(let mapping):
-            entries[path] = nil
+            if mapping.isEmpty { entries[path] = .init(text: "", line: line, file: file) }
             for (key, value) in mapping {
-                let name = key.scalar?.string ?? "?"
-                collect(value, path: path.isEmpty ? name : "\(path).\(name)", depth: depth + 1)
-                let full = path.isEmpty ? name : "\(path).\(name)"
-                if let entry = entries[full] {
-                    entries[full] = .init(text: entry.text, line: key.mark?.line ?? entry.line, file: file)
-                }
+                collect(key: key, value: value, under: path, depth: depth + 1)
             }
         case .sequence: report("'\(path)' must not be a list", line: line)
         case .alias: report("aliases are not supported; write the value out", line: line)
+        }
+    }
+
+    private mutating func collect(key: Node, value: Node, under path: String, depth: Int) {
+        let line = key.mark?.line ?? 0
+        guard let name = key.scalar?.string, key.anchor == nil else {
+            return report("a key must be a word such as 'shards'", line: line)
+        }
+        let full = path.isEmpty ? name : "\(path).\(name)"
+        if Self.laterKeys.contains(full) {
+            return report(
+                "'\(full)' is not available yet: on several boxes start each node with 'varve shard --join' and the like",
+                line: line)
+        }
+        collect(value, path: full, depth: depth)
+        if let entry = entries[full] {
+            entries[full] = .init(text: entry.text, line: line, file: file)
         }
     }
 
@@ -122,7 +140,7 @@ struct ConfigurationReader {
             codec.bits = nil
             known.insert("\(path).bits")
         } else {
-            integer("\(path).bits", &codec.bits, 1...8)
+            integer("\(path).bits", &codec.bits, 1...16)
         }
     }
 

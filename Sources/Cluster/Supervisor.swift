@@ -5,16 +5,19 @@ import Synchronization
 /// What happened to a supervised node.
 public enum SupervisorEvent: Sendable, Hashable {
     case started(node: String, pid: Int32, instance: Int)
-    case exited(node: String, pid: Int32, cause: String)
+    /// `cause` reads "killed by SIGKILL" or "exited with code 3"; `at` is when the supervisor saw the end.
+    case exited(node: String, pid: Int32, cause: String, at: ContinuousClock.Instant)
     case startFailed(node: String, cause: String)
+    /// The node died too often right after its start; it stays down until it is started anew.
     case givingUp(node: String)
 }
 
 /// Starts nodes as child processes, restarts those that end, and stops them all in order.
 ///
-/// One thread of its own starts and reaps every child, because the kernel ties PR_SET_PDEATHSIG to the thread
-/// that started the child. Each child leads a process group, so that Ctrl-C reaches `up` alone. The thread
-/// looks for ended children every 3 ms.
+/// One thread, which lives until ``stopAll(order:grace:)``, starts and reaps every child: the kernel ties
+/// PR_SET_PDEATHSIG to the thread that started the child. It sleeps until a child ends (pidfd) or is due, and
+/// calls `onEvent` in the order of events and without a lock. Each child leads a process group, so that Ctrl-C
+/// reaches `up` alone; stdin is /dev/null, stdout and stderr are appended to the log.
 public final class Supervisor: Sendable {
     /// A program to keep alive; `arguments` exclude its own name.
     public struct Program: Sendable, Hashable {
@@ -22,18 +25,27 @@ public final class Supervisor: Sendable {
         public var executable: String
         public var arguments: [String]
         public var log: String
+        /// Variables on top of the inherited ones.
+        public var environment: [String: String]
 
-        public init(node: String, executable: String, arguments: [String], log: String) {
+        public init(
+            node: String, executable: String, arguments: [String], log: String,
+            environment: [String: String] = [:]
+        ) {
             self.node = node
             self.executable = executable
             self.arguments = arguments
             self.log = log
+            self.environment = environment
         }
     }
 
     struct Child {
         var program: Program
+        /// 0 while it doesn't run.
         var pid: Int32 = 0
+        /// Readable once the child has ended; negative where the kernel gives none.
+        var endDescriptor: Int32 = -1
         var instance = 0
         var quickDeaths = 0
         var startedAt = ContinuousClock.now
@@ -47,23 +59,44 @@ public final class Supervisor: Sendable {
 
     private let state = Mutex(State())
     private let report: @Sendable (SupervisorEvent) -> Void
-    private static let quickDeathLimit = 20
+    private let policy: RestartPolicy
+    private let alarm = WakePipe()
+    private let threadEnd = DispatchGroup()
 
-    public init(onEvent: @escaping @Sendable (SupervisorEvent) -> Void) {
+    public convenience init(onEvent: @escaping @Sendable (SupervisorEvent) -> Void) {
+        self.init(policy: RestartPolicy(), onEvent: onEvent)
+    }
+
+    init(policy: RestartPolicy, onEvent: @escaping @Sendable (SupervisorEvent) -> Void) {
         report = onEvent
+        self.policy = policy
+        threadEnd.enter()
         let thread = Thread { [self] in
-            while !state.withLock({ $0.ended }) {
-                for event in state.withLock({ Self.turn(&$0) }) { report(event) }
-                usleep(3000)
-            }
+            run()
+            threadEnd.leave()
         }
         thread.name = "supervisor"
         thread.start()
     }
 
     /// Starts a program, and starts it again whenever it ends.
+    ///
+    /// For a node that runs already, `program` counts from its next start on; after
+    /// ``stopAll(order:grace:)`` nothing is started any more.
     public func start(_ program: Program) {
-        state.withLock { $0.children[program.node] = Child(program: program) }
+        state.withLock { state in
+            if var child = state.children[program.node] {
+                child.program = program
+                if child.pid == 0, child.startAt == nil {
+                    child.quickDeaths = 0
+                    child.startAt = .now
+                }
+                state.children[program.node] = child
+            } else {
+                state.children[program.node] = Child(program: program)
+            }
+        }
+        alarm.wake()
     }
 
     /// The process id of a node that runs.
@@ -82,7 +115,8 @@ public final class Supervisor: Sendable {
 
     /// Stops the nodes one after another (SIGTERM, then SIGKILL after `grace` seconds), then the thread.
     ///
-    /// Blocks until each has ended. Nodes that `order` leaves out are stopped last.
+    /// Blocks until each has ended and every event was delivered; may be called again, but not from `onEvent`.
+    /// Nodes that `order` leaves out are stopped last. A paused node is woken so that it hears of its end.
     public func stopAll(order: [String], grace seconds: Double) {
         let rest = state.withLock { state in
             state.stopping = true
@@ -91,99 +125,113 @@ public final class Supervisor: Sendable {
         for node in order + rest {
             signal(node, SIGTERM)
             signal(node, SIGCONT)
-            let deadline = ContinuousClock.now + .seconds(seconds)
-            while pid(of: node) != nil, ContinuousClock.now < deadline { usleep(2000) }
+            let deadline = ContinuousClock.now + .seconds(max(0, seconds))
+            while pid(of: node) != nil, ContinuousClock.now < deadline { usleep(1000) }
             while pid(of: node) != nil {
-                signal(node, SIGKILL)
-                usleep(2000)
+                killGroup(of: node)
+                usleep(1000)
             }
         }
         state.withLock { $0.ended = true }
+        alarm.wake()
+        threadEnd.wait()
+    }
+
+    /// With what the node has started itself, since nobody is left who would end that.
+    private func killGroup(of node: String) {
+        state.withLock { state in
+            guard let child = state.children[node], child.pid > 0 else { return }
+            kill(-child.pid, SIGKILL)
+            kill(child.pid, SIGKILL)
+        }
+    }
+}
+
+// MARK: - The thread
+
+extension Supervisor {
+    private func run() {
+        while true {
+            let (events, ended) = state.withLock { (turn(&$0), $0.ended) }
+            for event in events { report(event) }
+            if ended { return }
+            alarm.wait(state.withLock { Self.nextWait($0) })
+        }
     }
 
     /// Reaps and starts whatever is due.
-    private static func turn(_ state: inout State) -> [SupervisorEvent] {
+    private func turn(_ state: inout State) -> [SupervisorEvent] {
         var events: [SupervisorEvent] = []
-        let now = ContinuousClock.now
         for node in state.children.keys.sorted() {
             guard var child = state.children[node] else { continue }
-            if child.pid > 0 {
-                var status: Int32 = 0
-                guard waitpid(child.pid, &status, WNOHANG) == child.pid else { continue }
-                events.append(.exited(node: node, pid: child.pid, cause: cause(status)))
-                child.pid = 0
-                plan(&child, now: now, &events)
-            }
-            if !state.stopping, let due = child.startAt, due <= now {
-                child.startAt = nil
-                child.startedAt = now
-                switch spawn(child.program) {
-                case .success(let pid):
-                    child.pid = pid
-                    child.instance += 1
-                    events.append(.started(node: node, pid: pid, instance: child.instance))
-                case .failure(let failure):
-                    events.append(.startFailed(node: node, cause: failure.description))
-                    plan(&child, now: now, &events)
-                }
-            }
+            reap(&child, &events)
+            if !state.stopping, let due = child.startAt, due <= .now { begin(&child, &events) }
             state.children[node] = child
         }
         return events
     }
 
-    /// The first restart is immediate, since recovery time counts; quick deaths back off from 100 ms to 2 s.
-    private static func plan(
-        _ child: inout Child, now: ContinuousClock.Instant, _ events: inout [SupervisorEvent]
-    ) {
-        let lived = now - child.startedAt
-        if lived > .seconds(10) { child.quickDeaths = 0 }
-        if lived < .seconds(1) { child.quickDeaths += 1 }
-        guard child.quickDeaths < quickDeathLimit else {
-            events.append(.givingUp(node: child.program.node))
-            child.startAt = nil
-            return
-        }
-        let doublings = child.quickDeaths - 2
-        child.startAt = doublings < 0 ? now : now + .milliseconds(min(2000, 100 << min(doublings, 5)))
+    private func reap(_ child: inout Child, _ events: inout [SupervisorEvent]) {
+        guard child.pid > 0 else { return }
+        var status: Int32 = 0
+        let result = waitpid(child.pid, &status, WNOHANG)
+        // ECHILD: someone else reaped it; it has ended all the same.
+        guard result == child.pid || (result < 0 && errno == ECHILD) else { return }
+        let now = ContinuousClock.now
+        let cause = result < 0 ? "ended unseen" : endCause(status: status)
+        events.append(.exited(node: child.program.node, pid: child.pid, cause: cause, at: now))
+        if child.endDescriptor >= 0 { close(child.endDescriptor) }
+        child.endDescriptor = -1
+        child.pid = 0
+        plan(&child, &events)
     }
 
-    private static func cause(_ status: Int32) -> String {
-        let signal = status & 0x7f
-        if signal == 0 { return "exited with code \((status >> 8) & 0xff)" }
-        let names = [SIGKILL: "SIGKILL", SIGTERM: "SIGTERM", SIGSEGV: "SIGSEGV", SIGABRT: "SIGABRT"]
-        return "killed by " + (names[signal] ?? "signal \(signal)")
-    }
-
-    private struct SpawnFailure: Error, CustomStringConvertible { let description: String }
-
-    private static func spawn(_ program: Program) -> Result<Int32, SpawnFailure> {
-        var actions = posix_spawn_file_actions_t()
-        var attributes = posix_spawnattr_t()
-        posix_spawn_file_actions_init(&actions)
-        posix_spawnattr_init(&attributes)
-        defer {
-            posix_spawn_file_actions_destroy(&actions)
-            posix_spawnattr_destroy(&attributes)
-        }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, program.log, O_WRONLY | O_CREAT | O_APPEND, 0o644)
-        posix_spawn_file_actions_adddup2(&actions, 1, 2)
-        // Nothing of ours but 0, 1 and 2 reaches a child.
-        varve_spawn_close_from(&actions, 3)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
-        posix_spawnattr_setpgroup(&attributes, 0)
+    private func begin(_ child: inout Child, _ events: inout [SupervisorEvent]) {
+        let program = child.program
         var environment = ProcessInfo.processInfo.environment
+        // That descriptor was meant for us alone.
+        environment[Detach.readyVariable] = nil
+        environment.merge(program.environment) { _, extra in extra }
         environment["VARVE_PARENT_PID"] = "\(getpid())"
-        var arguments = ([program.executable] + program.arguments).map { strdup($0) } + [nil]
-        var variables = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { for pointer in arguments + variables { free(pointer) } }
-        var pid: Int32 = 0
-        let code = posix_spawn(&pid, program.executable, &actions, &attributes, &arguments, &variables)
-        guard code == 0 else {
-            return .failure(
-                .init(description: "can't start \(program.executable): \(String(cString: strerror(code)))"))
+        let request = SpawnRequest(
+            executable: program.executable, arguments: program.arguments, environment: environment,
+            log: program.log)
+        child.startAt = nil
+        child.startedAt = .now
+        do throws(SpawnFailure) {
+            child.pid = try request.spawn()
+            child.endDescriptor = varve_pidfd_open(child.pid)
+            child.instance += 1
+            events.append(.started(node: program.node, pid: child.pid, instance: child.instance))
+        } catch {
+            events.append(.startFailed(node: program.node, cause: error.description))
+            plan(&child, &events)
         }
-        return .success(pid)
+    }
+
+    private func plan(_ child: inout Child, _ events: inout [SupervisorEvent]) {
+        let now = ContinuousClock.now
+        if let pause = policy.pause(lived: now - child.startedAt, quickDeaths: &child.quickDeaths) {
+            child.startAt = now + pause
+        } else {
+            events.append(.givingUp(node: child.program.node))
+        }
+    }
+
+    /// What to wait for: the ends of children, and the next start. Without a pidfd we look every 3 ms.
+    private static func nextWait(_ state: State) -> WakePipe.Wait {
+        var wait = WakePipe.Wait()
+        for child in state.children.values {
+            if child.pid > 0 {
+                if child.endDescriptor >= 0 {
+                    wait.descriptors.append(child.endDescriptor)
+                } else {
+                    wait.limit(milliseconds: 3)
+                }
+            } else if let due = child.startAt, !state.stopping {
+                wait.limit(milliseconds: Int32(clamping: Int(((due - .now) / .milliseconds(1)).rounded(.up))))
+            }
+        }
+        return wait
     }
 }

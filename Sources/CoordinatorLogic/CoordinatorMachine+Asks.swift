@@ -11,7 +11,9 @@ extension CoordinatorMachine {
         var deadline: Instant
     }
 
-    mutating func receiveAsk(_ ask: Ask, from asker: NodeID, at now: Instant, into effects: inout Effects<Action>) {
+    mutating func receiveAsk(
+        _ ask: Ask, from asker: NodeID, at now: Instant, into effects: inout Effects<Action>
+    ) {
         func answer(_ json: String, ok: Bool = true) {
             var answer = Answer()
             answer.id = ask.id
@@ -39,7 +41,8 @@ extension CoordinatorMachine {
         case "stop": stop(ask, asker, at: now, into: &effects)
         case "pin", "unpin":
             guard ask.step >= 0, var manifest = manifests[UInt64(ask.step)] else {
-                return answer(JSONText.quoted("step \(ask.step) is not a committed step that is still held"), ok: false)
+                return answer(
+                    JSONText.quoted("step \(ask.step) is not a committed step that is still held"), ok: false)
             }
             manifest.pinned = ask.what == "pin"
             manifests[manifest.step] = manifest
@@ -61,7 +64,9 @@ extension CoordinatorMachine {
     // MARK: Stopping
 
     /// Ends training at a step that is near and that no worker has passed: the last checkpoint is made there.
-    private mutating func stop(_ ask: Ask, _ asker: NodeID, at now: Instant, into effects: inout Effects<Action>) {
+    private mutating func stop(
+        _ ask: Ask, _ asker: NodeID, at now: Instant, into effects: inout Effects<Action>
+    ) {
         guard durable.phase != .finished else {
             then(.answer(id: ask.id, to: asker))
             return
@@ -75,7 +80,8 @@ extension CoordinatorMachine {
             stopDeadline = nil
             return
         }
-        let reached = liveness.filter { $0.key.role == .shard || $0.key.role == .worker }.map(\.value.step).max() ?? 0
+        let reached =
+            liveness.filter { $0.key.role == .shard || $0.key.role == .worker }.map(\.value.step).max() ?? 0
         let margin = UInt64(max(4, (stepsPerSecond * 0.4).rounded(.up)))
         let target = min(max(reached, newestStep) + margin, max(durable.targetStep, 1))
         durable.targetStep = target
@@ -86,7 +92,9 @@ extension CoordinatorMachine {
 
     // MARK: Verification
 
-    mutating func receiveVerifyAnswer(_ answer: Answer, from store: NodeID, into effects: inout Effects<Action>) {
+    mutating func receiveVerifyAnswer(
+        _ answer: Answer, from store: NodeID, into effects: inout Effects<Action>
+    ) {
         guard store.role == .store, var round = verifies[answer.id], round.missing.remove(store.index) != nil
         else { return }
         round.answers[store.index] = answer.json
@@ -108,31 +116,46 @@ extension CoordinatorMachine {
         answer.id = id
         answer.ok = true
         answer.last = true
-        answer.json = JSONText.object([("stores", JSONText.array(answered)), ("absent", JSONText.array(absent))])
+        answer.json = JSONText.object([
+            ("stores", JSONText.array(answered)), ("absent", JSONText.array(absent)),
+        ])
         effects.send(.answer(answer), to: round.asker)
     }
 
     // MARK: Documents
 
     private var statusJSON: String {
-        let nodes = durable.members.map { member -> String in
-            let node = NodeID(member.node)!
-            let entry = liveness[node]
-            return JSONText.object([
-                ("id", JSONText.quoted(member.node)), ("role", JSONText.quoted(node.role.rawValue)),
-                ("state", JSONText.quoted(entry?.state ?? "unknown")), ("pid", "\(member.pid)"),
-                ("host", JSONText.quoted(member.host)), ("endpoint", JSONText.quoted(member.endpoint)),
-                ("epoch", "\(durable.epoch)"), ("incarnation", "\(member.incarnation)"),
-                ("step", "\(entry?.step ?? 0)"),
-            ])
-        }
+        let own = JSONText.object([
+            ("id", "\"coordinator\""), ("role", "\"coordinator\""), ("state", "\"leading\""),
+            ("pid", "\(selfMember.pid)"),
+            ("host", JSONText.quoted(selfMember.host)), ("endpoint", JSONText.quoted(selfMember.endpoint)),
+            ("epoch", "\(durable.epoch)"), ("incarnation", "\(epochAtStart)"), ("step", "\(newestStep)"),
+        ])
+        let nodes =
+            [own]
+            + durable.members.map { member -> String in
+                let node = NodeID(member.node)!
+                let entry = liveness[node]
+                return JSONText.object([
+                    ("id", JSONText.quoted(member.node)), ("role", JSONText.quoted(node.role.rawValue)),
+                    ("state", JSONText.quoted(entry?.state ?? "unknown")), ("pid", "\(member.pid)"),
+                    ("host", JSONText.quoted(member.host)), ("endpoint", JSONText.quoted(member.endpoint)),
+                    ("epoch", "\(durable.epoch)"), ("incarnation", "\(member.incarnation)"),
+                    ("step", "\(entry?.step ?? 0)"),
+                ])
+            }
         return JSONText.object([
             ("state", JSONText.quoted(stateName)), ("step", "\(newestStep)"),
             ("last_committed_step", "\(durable.committedStep)"), ("epoch", "\(durable.epoch)"),
             ("line", "\(durable.line)"), ("target_step", "\(durable.targetStep)"),
-            ("loss", JSONText.number(Double(lastLoss))), ("steps_per_second", JSONText.number(stepsPerSecond)),
-            ("recoveries", "\(durable.recoveries)"), ("checkpoints_committed", "\(durable.checkpointsCommitted)"),
-            ("compression_ratio", JSONText.number(Double(durable.rawBytes) / Double(max(durable.encodedBytes, 1)))),
+            ("loss", JSONText.number(Double(lastLoss))),
+            ("steps_per_second", JSONText.number(stepsPerSecond)),
+            ("recoveries", "\(durable.recoveries)"),
+            ("checkpoints_committed", "\(durable.checkpointsCommitted)"),
+            (
+                "compression_ratio",
+                JSONText.number(Double(durable.rawBytes) / Double(max(durable.encodedBytes, 1)))
+            ),
             ("nodes", JSONText.array(nodes)),
         ])
     }

@@ -3,7 +3,9 @@ import MachineCore
 import Wire
 
 extension CoordinatorMachine {
-    public mutating func handle(_ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>) {
+    public mutating func handle(
+        _ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>
+    ) {
         switch event {
         case .message(let packet, let sender): receive(packet, from: sender, at: now, into: &effects)
         case .completed(.persisted): persisted(at: now, into: &effects)
@@ -75,8 +77,10 @@ extension CoordinatorMachine {
             guard admit(packet, sender, at: now, into: &effects) else { return }
             receivePromised(promised, from: sender, at: now, into: &effects)
         case .answer(let answer): receiveVerifyAnswer(answer, from: sender, into: &effects)
-        case .joined, .refused, .heartbeatReply, .view, .fence, .notice, .position, .positionReply, .pull, .parameters,
-            .push, .append, .appended, .appendRefused, .fetchChain, .chainPart, .fetchFailed, .inventoryRequest,
+        case .joined, .refused, .heartbeatReply, .view, .fence, .notice, .position, .positionReply, .pull,
+            .parameters,
+            .push, .append, .appended, .appendRefused, .fetchChain, .chainPart, .fetchFailed,
+            .inventoryRequest,
             .inventory, .fetchRecord, .recordPart:
             break
         }
@@ -97,6 +101,7 @@ extension CoordinatorMachine {
         }
         var entry = liveness[sender] ?? Liveness(lastHeard: now, live: true)
         entry.lastHeard = now
+        entry.hasSpoken = true
         if !entry.live {
             entry.live = true
             effects.report(.info, "membership", "\(sender) is heard again")
@@ -120,7 +125,9 @@ extension CoordinatorMachine {
         entry.manifestStep = heartbeat.manifestStep
         if sender.role == .shard {
             let before = entry.stallNanoseconds
-            let grown = heartbeat.stallNanoseconds >= before ? heartbeat.stallNanoseconds - before : heartbeat.stallNanoseconds
+            let grown =
+                heartbeat.stallNanoseconds >= before
+                ? heartbeat.stallNanoseconds - before : heartbeat.stallNanoseconds
             stallTotal[sender.index, default: 0] += grown
             entry.stallNanoseconds = heartbeat.stallNanoseconds
         }
@@ -141,7 +148,8 @@ extension CoordinatorMachine {
     }
 
     private func manifestsFor(_ entry: Liveness) -> [Manifest] {
-        manifests.keys.filter { $0 > entry.manifestStep || ($0 == 0 && entry.manifestStep == 0) }.sorted().prefix(64)
+        manifests.keys.filter { $0 > entry.manifestStep || ($0 == 0 && entry.manifestStep == 0) }.sorted()
+            .prefix(64)
             .compactMap { manifests[$0] }
     }
 
@@ -158,7 +166,9 @@ extension CoordinatorMachine {
             losses[item.step, default: [:]][slot] = item.loss
             acknowledged[slot] = item.step
         }
-        let whole = losses.keys.sorted().prefix { losses[$0]!.count == settings.workers || losses.count > 256 }
+        // A worker that died takes its last reports with it: a step is told of when it, or a later one, is complete.
+        let complete = losses.filter { $0.value.count == settings.workers }.keys.max() ?? 0
+        let whole = losses.keys.sorted().filter { $0 <= complete || losses.count > 256 }
         for step in whole {
             let values = losses.removeValue(forKey: step)!.values
             let loss = values.reduce(0, +) / Float(values.count)
@@ -183,7 +193,8 @@ extension CoordinatorMachine {
     }
 
     var stepsPerSecond: Double {
-        guard let first = stepTimes.first, let last = stepTimes.last, last.at > first.at, last.step > first.step
+        guard let first = stepTimes.first, let last = stepTimes.last, last.at > first.at,
+            last.step > first.step
         else { return 0 }
         let rate = Double(last.step - first.step) / (last.at.since(first.at).milliseconds / 1000)
         return (rate * 100).rounded() / 100
@@ -192,7 +203,8 @@ extension CoordinatorMachine {
     // MARK: Commits
 
     private mutating func takePart(_ part: Part, from sender: NodeID, into effects: inout Effects<Action>) {
-        guard sender == .shard(Int(part.shard)), part.line == durable.line, Int64(part.step) > durable.committedStep,
+        guard sender == .shard(Int(part.shard)), part.line == durable.line,
+            Int64(part.step) > durable.committedStep,
             part.stores.count >= settings.writeQuorum
         else { return }
         switch durable.phase {
@@ -202,7 +214,9 @@ extension CoordinatorMachine {
     }
 
     mutating func commitWhatIsWhole(into effects: inout Effects<Action>) {
-        let whole = parts.keys.sorted().filter { parts[$0]!.count == settings.shards && committing[$0] == nil }
+        let whole = parts.keys.sorted().filter {
+            parts[$0]!.count == settings.shards && committing[$0] == nil
+        }
         guard !whole.isEmpty else { return }
         let made = whole.map { manifest(step: $0, parts: parts[$0]!) }
         commit(made)
@@ -236,7 +250,8 @@ extension CoordinatorMachine {
         then(.committed(made))
     }
 
-    private mutating func committed(_ made: [Manifest], at now: Instant, into effects: inout Effects<Action>) {
+    private mutating func committed(_ made: [Manifest], at now: Instant, into effects: inout Effects<Action>)
+    {
         for manifest in made {
             manifests[manifest.step] = manifest
             committing[manifest.step] = nil
@@ -286,7 +301,8 @@ extension CoordinatorMachine {
         guard let newestCommitted = all.last else { return }
         let newest = Set(all.suffix(settings.keepLast))
         let kept = all.filter {
-            newest.contains($0) || manifests[$0]!.pinned || (settings.keepEvery > 0 && $0 % settings.keepEvery == 0)
+            newest.contains($0) || manifests[$0]!.pinned
+                || (settings.keepEvery > 0 && $0 % settings.keepEvery == 0)
         }
         // Telling the stores every time would be work for nothing: a few steps too many are kept meanwhile.
         guard all.count - kept.count >= 16 || retain.number == 0 || forcedPrune else { return }

@@ -22,7 +22,9 @@ extension CoordinatorMachine {
         }
         let index: Int
         if join.index >= 0 {
-            guard Int(join.index) < places else { return refuse("the run has \(places) places for \(role.rawValue)s") }
+            guard Int(join.index) < places else {
+                return refuse("the run has \(places) places for \(role.rawValue)s")
+            }
             index = Int(join.index)
         } else {
             let free = (0..<places).first { liveness[NodeID(role: role, index: $0)]?.live != true }
@@ -67,7 +69,7 @@ extension CoordinatorMachine {
             // A new process in a place that seemed alive: the old one is dead or is fenced from now on.
             noticeFault(node, cause: "replaced by process \(join.pid)", began: now, at: now, into: &effects)
         }
-        liveness[node] = Liveness(lastHeard: now, live: true)
+        liveness[node] = Liveness(lastHeard: now, live: true, hasSpoken: false)
         effects.report(.info, "membership", "\(node) joined as process \(join.pid) on \(join.host)")
         then(.joined(node, nonce: join.nonce, asker: asker))
         switch node.role {
@@ -114,7 +116,8 @@ extension CoordinatorMachine {
 
     /// A run begins when every shard is there and enough stores to make checkpoints durable.
     private mutating func formIfComplete(at now: Instant, into effects: inout Effects<Action>) {
-        guard durable.phase == .forming, live(.shard).count == settings.shards, enoughStores(Set(live(.store).map(\.index)))
+        guard durable.phase == .forming, live(.shard).count == settings.shards,
+            enoughStores(Set(live(.store).map(\.index)))
         else { return }
         effects.report(.info, "recovery", "every shard and enough stores are here: the run begins")
         startRecovery(lost: Set(0..<settings.shards), at: now, into: &effects)
@@ -183,11 +186,14 @@ extension CoordinatorMachine {
         effects.perform(.record(node: node.description, kind: "fault", sentence: sentence))
         notify(
             [
-                ("event", "\"fault\""), ("node", JSONText.quoted(node.description)), ("cause", JSONText.quoted(cause)),
+                ("event", "\"fault\""), ("node", JSONText.quoted(node.description)),
+                ("cause", JSONText.quoted(cause)),
             ], into: &effects)
     }
 
-    mutating func recovered(_ node: NodeID, mode: String, at now: Instant, into effects: inout Effects<Action>) {
+    mutating func recovered(
+        _ node: NodeID, mode: String, at now: Instant, into effects: inout Effects<Action>
+    ) {
         guard let fault = faults.removeValue(forKey: node) else { return }
         durable.recoveries += 1
         dirty = true
@@ -227,15 +233,19 @@ extension CoordinatorMachine {
 
     mutating func checkTimers(at now: Instant, into effects: inout Effects<Action>) {
         for node in liveness.keys.sorted() {
-            guard let entry = liveness[node], entry.live, now >= entry.lastHeard + settings.lease else { continue }
+            guard let entry = liveness[node], entry.live, now >= entry.lastHeard + patience(with: entry)
+            else { continue }
             let silence = Int(now.since(entry.lastHeard).milliseconds)
             died(
-                node, cause: "not heard for \(silence) ms, its lease has ended", began: entry.lastHeard, at: now,
+                node, cause: "not heard for \(silence) ms, its lease has ended", began: entry.lastHeard,
+                at: now,
                 into: &effects)
         }
         followers = followers.filter { now.since($0.value) < .milliseconds(5_000) }
         if let due = fenceResendAt, now >= due { sendFences(at: now, into: &effects) }
-        if let quorumAt = recovery?.quorumAt, durable.phase == .fencing, now >= quorumAt + Self.inventoryPatience {
+        if let quorumAt = recovery?.quorumAt, durable.phase == .fencing,
+            now >= quorumAt + Self.inventoryPatience
+        {
             chooseStep(at: now, into: &effects)
         }
         expireVerifies(at: now, into: &effects)

@@ -36,7 +36,8 @@ extension CoordinatorMachine {
     mutating func receivePromised(
         _ promised: Promised, from store: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard var current = recovery, durable.phase == .fencing, promised.epoch == durable.epoch, store.role == .store
+        guard var current = recovery, durable.phase == .fencing, promised.epoch == durable.epoch,
+            store.role == .store
         else { return }
         current.promised.insert(store.index)
         for part in promised.parts where part.line == durable.line && Int(part.shard) < settings.shards {
@@ -55,7 +56,8 @@ extension CoordinatorMachine {
     /// True when no writer of an older epoch can reach a write quorum on any shard's replicas.
     func isFenced(_ promised: Set<Int>) -> Bool {
         (0..<settings.shards).allSatisfy { shard in
-            let replicas = Placement.stores(ofShard: shard, stores: settings.stores, replicas: settings.replicas)
+            let replicas = Placement.stores(
+                ofShard: shard, stores: settings.stores, replicas: settings.replicas)
             let sworn = replicas.filter { promised.contains($0.index) }.count
             return sworn >= replicas.count - settings.writeQuorum + 1
         }
@@ -76,7 +78,8 @@ extension CoordinatorMachine {
         if current.maxStep == .max, let complete = newestComplete(current) {
             effects.report(
                 .info, "commit",
-                "step \(complete.step) was acknowledged but not committed: the stores prove it, so it is committed now")
+                "step \(complete.step) was acknowledged but not committed: the stores prove it, so it is committed now"
+            )
             commit([complete])
         }
         parts = [:]
@@ -98,7 +101,8 @@ extension CoordinatorMachine {
     /// The newest step above the last commit of which every shard's part stands on a write quorum, chain included.
     private func newestComplete(_ current: Recovery) -> Manifest? {
         func whole(_ step: UInt64, _ shard: Int) -> Part? {
-            current.found[step]?[shard]?.values.first { $0.stores.count >= settings.writeQuorum }.map { entry in
+            current.found[step]?[shard]?.values.first { $0.stores.count >= settings.writeQuorum }.map {
+                entry in
                 var part = entry.part
                 part.stores = entry.stores.map { UInt32($0) }.sorted()
                 return part
@@ -112,7 +116,8 @@ extension CoordinatorMachine {
                 else { return false }
                 part = base
             }
-            if part.kind == .delta, let known = decidedManifest(part.baseStep)?.parts.first(where: { $0.shard == part.shard })
+            if part.kind == .delta,
+                let known = decidedManifest(part.baseStep)?.parts.first(where: { $0.shard == part.shard })
             {
                 return known.stateDigest == part.baseDigest
             }
@@ -121,7 +126,8 @@ extension CoordinatorMachine {
         for step in current.found.keys.sorted(by: >) {
             let parts = (0..<settings.shards).compactMap { whole(step, $0) }
             guard parts.count == settings.shards, parts.allSatisfy(chained) else { continue }
-            return manifest(step: step, parts: Dictionary(uniqueKeysWithValues: parts.map { (Int($0.shard), $0) }))
+            return manifest(
+                step: step, parts: Dictionary(uniqueKeysWithValues: parts.map { (Int($0.shard), $0) }))
         }
         return nil
     }
@@ -173,7 +179,9 @@ extension CoordinatorMachine {
         losses = [:]
         acknowledged = [:]
         parts = [:]
-        let lostSteps = durable.resumeVersion > UInt64(max(current.restoreStep, 0)) ? 0
+        let lostSteps =
+            durable.resumeVersion > UInt64(max(current.restoreStep, 0))
+            ? 0
             : current.stepBefore - min(current.stepBefore, UInt64(max(current.restoreStep, 0)))
         for node in faults.keys.sorted() where node.role == .shard { faults[node]?.lostSteps = lostSteps }
         newestStep = durable.resumeVersion
@@ -198,7 +206,8 @@ extension CoordinatorMachine {
             restore.incarnation = member(.shard(shard))?.incarnation ?? 0
             if current.restoreStep >= 0 {
                 restore.stateDigest =
-                    decidedManifest(UInt64(current.restoreStep))?.parts.first { $0.shard == UInt32(shard) }?.stateDigest ?? ""
+                    decidedManifest(UInt64(current.restoreStep))?.parts.first { $0.shard == UInt32(shard) }?
+                    .stateDigest ?? ""
             }
             return restore
         }
@@ -207,7 +216,8 @@ extension CoordinatorMachine {
     mutating func receiveRestored(
         _ restored: Restored, from node: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard durable.phase == .restoring, restored.line == durable.line, node.role == .shard, let current = recovery,
+        guard durable.phase == .restoring, restored.line == durable.line, node.role == .shard,
+            let current = recovery,
             current.lost.contains(node.index), restored.step == current.restoreStep
         else { return }
         let instruction = durable.restores.first { $0.shard == UInt32(node.index) }

@@ -61,6 +61,8 @@ public struct CoordinatorMachine: Machine {
     struct Liveness: Sendable {
         var lastHeard: Instant
         var live: Bool
+        /// False until the first heartbeat: a process that has just joined may have much to read.
+        var hasSpoken = true
         var state = "joining"
         var step: UInt64 = 0
         var stallNanoseconds: UInt64 = 0
@@ -71,6 +73,8 @@ public struct CoordinatorMachine: Machine {
     }
 
     public let identityRun: String
+    /// This process, for those who ask for the status.
+    public var selfMember = Member()
     let settings: RunSettings
     let configuration: String
     /// The state as it is decided; a part of it may still be on its way to the disk.
@@ -113,7 +117,8 @@ public struct CoordinatorMachine: Machine {
     ///   - state: what the database holds; nil for a new run.
     ///   - manifests: committed ones.
     public init(
-        run: String, settings: RunSettings, configuration: String, state: CoordinatorState?, manifests: [Manifest],
+        run: String, settings: RunSettings, configuration: String, state: CoordinatorState?,
+        manifests: [Manifest],
         now: Instant
     ) {
         identityRun = run
@@ -136,7 +141,9 @@ public struct CoordinatorMachine: Machine {
             if let node = NodeID(member.node) { liveness[node] = Liveness(lastHeard: now, live: true) }
         }
         newestStep = UInt64(max(durable.committedStep, 0))
-        if durable.phase == .finished && Int64(durable.targetStep) > durable.committedStep { durable.phase = .running }
+        if durable.phase == .finished && Int64(durable.targetStep) > durable.committedStep {
+            durable.phase = .running
+        }
         switch durable.phase {
         case .fencing, .freezing, .restoring:
             recovery = Recovery(lost: Set(durable.lostShards.map { Int($0) }), stepBefore: newestStep)
@@ -161,12 +168,16 @@ public struct CoordinatorMachine: Machine {
             if let candidate, next.map({ candidate < $0 }) ?? true { next = candidate }
         }
         if dirty && pending.isEmpty { return Instant(nanoseconds: 0) }
-        for entry in liveness.values where entry.live { consider(entry.lastHeard + settings.lease) }
+        for entry in liveness.values where entry.live { consider(entry.lastHeard + patience(with: entry)) }
         consider(fenceResendAt)
         consider(recovery?.quorumAt.map { $0 + Self.inventoryPatience })
         for round in verifies.values { consider(round.deadline) }
         consider(stopDeadline)
         return next
+    }
+
+    func patience(with entry: Liveness) -> Instant.Span {
+        entry.hasSpoken ? settings.lease : max(settings.lease, .milliseconds(10_000))
     }
 
     /// How long the stores beyond the quorum are waited for before the restored step is chosen.

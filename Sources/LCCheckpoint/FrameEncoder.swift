@@ -151,7 +151,7 @@ struct ScopeTotals {
     var norm = 0.0
 
     func statistics(encodedBytes: Int) -> FrameStatistics {
-        let relative = norm > 0 ? (error / norm).squareRoot() : (error > 0 ? .infinity : 0)
+        let relative = norm > 0 ? squareRoot(error / norm) : (error > 0 ? .infinity : 0)
         return FrameStatistics(
             elements: elements, rawBytes: rawBytes, encodedBytes: encodedBytes,
             entropyBits: elements == 0 ? 0 : entropyBits / Double(elements), relativeError: relative)

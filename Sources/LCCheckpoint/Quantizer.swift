@@ -101,7 +101,22 @@ private func presentKeys(_ ranges: [KeyRange], from top: Int, to floor: Int) -> 
     return keys
 }
 
-/// Counts the deltas whose magnitude is at least `floor` and finds their extremes, by key.
+/// Whether one of the eight deltas from `index` on has a magnitude of at least `floor`.
+@inline(__always)
+private func reaches(
+    _ target: UnsafeBufferPointer<Float>, _ previous: UnsafeBufferPointer<Float>, at index: Int,
+    _ floor: UInt32
+) -> Bool {
+    // A magnitude below the floor leaves a sign bit; a clear one is what is looked for.
+    var signs: UInt32 = .max
+    for lane in index..<(index + 8) {
+        signs &= ((target[lane] - previous[lane]).bitPattern & magnitudeMask) &- floor
+    }
+    return signs >> 31 == 0
+}
+
+/// Counts the deltas whose magnitude is at least `floor`, the bits of a power of two, and finds their extremes, by
+/// key. What it says of smaller ones is not complete.
 private func keyRanges(
     _ target: UnsafeBufferPointer<Float>, _ previous: UnsafeBufferPointer<Float>, floor: UInt32
 ) -> [KeyRange] {
@@ -111,7 +126,6 @@ private func keyRanges(
         let table = table.baseAddress.unsafelyUnwrapped
         @inline(__always) func note(_ index: Int, _ lane: Int) {
             let bits = (target[index] - previous[index]).bitPattern
-            guard bits & magnitudeMask >= floor else { return }
             let range = table + (2 * Int(bits >> 23) + lane)
             range.pointee.lowest = min(range.pointee.lowest, bits)
             range.pointee.highest = max(range.pointee.highest, bits)
@@ -120,13 +134,12 @@ private func keyRanges(
         var index = 0
         while index + 8 <= target.count {
             // Most groups of a sparse delta have nothing above the floor, and that is quickly seen.
-            var largest: Int32 = 0
-            for lane in index..<(index + 8) {
-                let bits = (target[lane] - previous[lane]).bitPattern & magnitudeMask
-                largest = max(largest, Int32(truncatingIfNeeded: bits))
-            }
-            if UInt32(truncatingIfNeeded: largest) >= floor {
-                for lane in 0..<8 { note(index + lane, lane & 1) }
+            if reaches(target, previous, at: index, floor) {
+                // Without a branch for each: what is below the floor is noted too, incompletely, and not looked at.
+                for pair in stride(from: index, to: index + 8, by: 2) {
+                    note(pair, 0)
+                    note(pair + 1, 1)
+                }
             }
             index += 8
         }
@@ -150,17 +163,12 @@ func quantize(
     _ target: UnsafeBufferPointer<Float>, _ reconstruction: UnsafeMutableBufferPointer<Float>,
     table: BucketTable, into symbols: UnsafeMutableBufferPointer<UInt16>
 ) {
-    let cutoff = Int32(truncatingIfNeeded: min(table.cutoff, magnitudeMask))
+    let cutoff = min(table.cutoff, magnitudeMask)
     table.values.withUnsafeBufferPointer { values in
         table.symbols.withUnsafeBufferPointer { codes in
             var index = 0
             while index + 8 <= target.count {
-                var largest: Int32 = 0
-                for lane in index..<(index + 8) {
-                    let bits = (target[lane] - reconstruction[lane]).bitPattern & magnitudeMask
-                    largest = max(largest, Int32(truncatingIfNeeded: bits))
-                }
-                if largest >= cutoff {
+                if reaches(target, UnsafeBufferPointer(reconstruction), at: index, cutoff) {
                     for lane in index..<(index + 8) {
                         let key = Int((target[lane] - reconstruction[lane]).bitPattern >> 23)
                         symbols[lane] = codes[key]

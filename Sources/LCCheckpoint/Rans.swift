@@ -41,7 +41,7 @@ struct RansModel {
     private static func normalize(_ counts: [Int], total: Int, scale: Int) -> [UInt32] {
         var frequencies = counts.map { count -> Int in
             guard count > 0 else { return 0 }
-            return max(1, Int((Double(count) * Double(scale) / Double(total)).rounded()))
+            return max(1, Int(Double(count) * Double(scale) / Double(total) + 0.5))
         }
         var excess = frequencies.reduce(0, +) - scale
         while excess != 0 {

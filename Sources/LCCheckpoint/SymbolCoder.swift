@@ -70,6 +70,12 @@ func encodeSymbols(
     case .huffman: break
     case .best:
         let rans = RansModel(counts: counts, symbolCount: symbols.count)
+        // Noise isn't worth a coder's time for a saving of a few bytes in a thousand.
+        if counts.count <= 256, huffmanBytes >= symbols.count,
+            rans.estimatedByteCount >= symbols.count - symbols.count / 512
+        {
+            return append(raw: symbols, to: &output)
+        }
         var smallest = min(huffmanBytes, rans.estimatedByteCount)
         if !nested, 2 * counts[0] > symbols.count {
             let tokens = RunTokens(symbols, nonzeroCount: symbols.count - counts[0], alphabet: counts.count)
@@ -90,10 +96,14 @@ func encodeSymbols(
         }
     }
     if counts.count <= 256, min(body.isEmpty ? huffmanBytes : body.count, huffmanBytes) >= symbols.count {
-        return append(block: .raw, symbols.map { UInt8(truncatingIfNeeded: $0) }, to: &output)
+        return append(raw: symbols, to: &output)
     }
     if coder == .huffman { code.encode(symbols, into: &body) }
     append(block: coder, body, to: &output)
+}
+
+private func append(raw symbols: UnsafeBufferPointer<UInt16>, to output: inout [UInt8]) {
+    append(block: .raw, symbols.map { UInt8(truncatingIfNeeded: $0) }, to: &output)
 }
 
 private func append(block coder: SymbolCoder, _ body: [UInt8], to output: inout [UInt8]) {
@@ -136,36 +146,4 @@ func decodeSymbols(
     guard body.isAtEnd else {
         throw .malformed("frame is damaged: a block has \(body.rest.count) bytes too many")
     }
-}
-
-/// log₂, without the platform's mathematics library; good to about 1e-12.
-func log2(_ value: Double) -> Double {
-    guard value > 0, value.isFinite else { return 0 }
-    // ln(s) = 2·atanh((s − 1)/(s + 1)), with s in [√½, √2).
-    var exponent = Double(value.exponent)
-    var significand = value.significand
-    if significand > 1.414_213_562_373_095 {
-        significand /= 2
-        exponent += 1
-    }
-    let ratio = (significand - 1) / (significand + 1)
-    let square = ratio * ratio
-    var term = ratio
-    var sum = 0.0
-    var divisor = 1.0
-    while divisor < 21 {
-        sum += term / divisor
-        term *= square
-        divisor += 2
-    }
-    return exponent + 2 * sum * 1.442_695_040_888_963_4
-}
-
-/// Order-0 entropy of some counts, in bits over all symbols.
-func entropyBits(_ counts: [Int]) -> Double {
-    let total = counts.reduce(0, +)
-    guard total > 0 else { return 0 }
-    var bits = 0.0
-    for count in counts where count > 0 { bits += Double(count) * log2(Double(total) / Double(count)) }
-    return bits
 }

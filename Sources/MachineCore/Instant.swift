@@ -6,7 +6,9 @@ public struct Instant: Sendable, Hashable, Comparable {
 
     public static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
 
-    public static func + (a: Instant, b: Span) -> Instant { Instant(nanoseconds: a.nanoseconds + b.nanoseconds) }
+    public static func + (a: Instant, b: Span) -> Instant {
+        Instant(nanoseconds: a.nanoseconds + b.nanoseconds)
+    }
 
     /// The time since an earlier moment; zero when it is not earlier.
     public func since(_ earlier: Instant) -> Span {

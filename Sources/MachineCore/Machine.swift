@@ -57,7 +57,9 @@ public struct Effects<Action: Sendable>: Sendable {
         items.append(.report(Decision(level, kind, sentence)))
     }
 
-    public mutating func exit(_ reason: String, failed: Bool) { items.append(.exit(reason: reason, failed: failed)) }
+    public mutating func exit(_ reason: String, failed: Bool) {
+        items.append(.exit(reason: reason, failed: failed))
+    }
 
     public mutating func removeAll() { items.removeAll(keepingCapacity: true) }
 }

@@ -29,13 +29,17 @@ public struct Membership: Sendable {
 
     /// True when the view gives this place to another process.
     public var isReplaced: Bool {
-        view.members.contains { $0.node == identity.node.description && $0.incarnation > identity.incarnation }
+        view.members.contains {
+            $0.node == identity.node.description && $0.incarnation > identity.incarnation
+        }
     }
 
     public func endpoints(of roles: [Role]) -> [NodeID: String] {
         var result: [NodeID: String] = [:]
         for member in view.members where !member.endpoint.isEmpty {
-            guard let node = NodeID(member.node), roles.contains(node.role), node != identity.node else { continue }
+            guard let node = NodeID(member.node), roles.contains(node.role), node != identity.node else {
+                continue
+            }
             result[node] = member.endpoint
         }
         return result

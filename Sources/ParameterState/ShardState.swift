@@ -88,7 +88,8 @@ public final class ShardState {
         }
         let baseDigest = reconstructionDigest
         let baseStep = reconstructionStep
-        let frame = try encodeFrame(kind: kind, step: step, fromReconstruction: kind == .base && baseDigest != nil)
+        let frame = try encodeFrame(
+            kind: kind, step: step, fromReconstruction: kind == .base && baseDigest != nil)
         var part = Part()
         part.step = step
         part.kind = kind == .base ? .base : .delta
@@ -108,7 +109,8 @@ public final class ShardState {
         kind: FrameKind, step: UInt64, fromReconstruction: Bool
     ) throws(CodecError) -> EncodedFrame {
         var encoder = FrameEncoder(
-            kind: kind, step: step, baseDigest: kind == .base ? nil : reconstructionDigest, inheriting: context)
+            kind: kind, step: step, baseDigest: kind == .base ? nil : reconstructionDigest,
+            inheriting: context)
         for (index, name) in sectionNames.enumerated() {
             let settings = index == 0 ? codec : slotCodec
             let target = fromReconstruction ? reconstruction[index].copy() : live(index)
@@ -156,7 +158,8 @@ public final class ShardState {
     ///   state must then be restored from the start.
     public func restoreFrame(_ bytes: UnsafeRawBufferPointer, isFirst: Bool) throws(CodecError) {
         let frame = try Frame(parsing: bytes, inheriting: isFirst ? nil : context)
-        try frame.apply(to: reconstruction.map(\.mutable), expectingBase: isFirst ? nil : reconstructionDigest)
+        try frame.apply(
+            to: reconstruction.map(\.mutable), expectingBase: isFirst ? nil : reconstructionDigest)
         reconstructionDigest = frame.header.stateDigest
         reconstructionStep = frame.header.step
         context = frame.context
@@ -165,7 +168,9 @@ public final class ShardState {
     /// Makes the reconstruction the live state, at `version`.
     public func adoptReconstruction(version: UInt64) -> Payload {
         let source = reconstruction[0]
-        parameters = Payload(count: range.count * 4) { $0.copyMemory(from: UnsafeRawBufferPointer(source.constant)) }
+        parameters = Payload(count: range.count * 4) {
+            $0.copyMemory(from: UnsafeRawBufferPointer(source.constant))
+        }
         for (slot, vector) in zip(slots, reconstruction.dropFirst()) { slot.copy(from: vector) }
         self.version = version
         return parameters
@@ -192,7 +197,8 @@ final class FloatVector {
     init(count: Int) {
         let raw = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
         raw.initializeMemory(as: Float.self, repeating: 0)
-        mutable = UnsafeMutableBufferPointer(start: raw.baseAddress!.assumingMemoryBound(to: Float.self), count: count)
+        mutable = UnsafeMutableBufferPointer(
+            start: raw.baseAddress!.assumingMemoryBound(to: Float.self), count: count)
         owner = nil
     }
 

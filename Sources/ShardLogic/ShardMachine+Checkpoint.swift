@@ -11,7 +11,9 @@ extension ShardMachine {
         effects.perform(.encode(step: version, asBase: asBase))
     }
 
-    mutating func encoded(_ part: Part, _ frame: Payload, at now: Instant, into effects: inout Effects<Action>) {
+    mutating func encoded(
+        _ part: Part, _ frame: Payload, at now: Instant, into effects: inout Effects<Action>
+    ) {
         guard isEncoding, part.step <= version else { return }
         isEncoding = false
         lastCheckpoint = part.step

@@ -2,7 +2,9 @@ import MachineCore
 import Wire
 
 extension ShardMachine {
-    public mutating func handle(_ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>) {
+    public mutating func handle(
+        _ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>
+    ) {
         switch event {
         case .message(let packet, let sender): receive(packet, from: sender, at: now, into: &effects)
         case .completed(let completion): finish(completion, at: now, into: &effects)
@@ -13,7 +15,9 @@ extension ShardMachine {
             for position in inFlight.indices where !inFlight[position].acks.contains(peer) {
                 if peer.role == .store { inFlight[position].resendAt = now }
             }
-            if case .restoring(var restoring) = state, peer.role == .store, restoring.request == 0, !restoring.isWorking {
+            if case .restoring(var restoring) = state, peer.role == .store, restoring.request == 0,
+                !restoring.isWorking
+            {
                 restoring.deadline = now
                 state = .restoring(restoring)
             }
@@ -40,18 +44,25 @@ extension ShardMachine {
         case .heartbeatReply(let reply): takeCommitted(reply.committedStep)
         case .refused(let refusal):
             if refusal.fatal && sender == .coordinator { effects.exit(refusal.reason, failed: false) }
-        case .join, .joined, .heartbeat, .prepared, .restored, .restoreFailed, .frozen, .fence, .promised, .nodeExited,
-            .ask, .answer, .notice, .positionReply, .parameters, .append, .fetchChain, .inventoryRequest, .inventory,
+        case .join, .joined, .heartbeat, .prepared, .restored, .restoreFailed, .frozen, .fence, .promised,
+            .nodeExited,
+            .ask, .answer, .notice, .positionReply, .parameters, .append, .fetchChain, .inventoryRequest,
+            .inventory,
             .fetchRecord, .recordPart:
             break
         }
     }
 
-    private mutating func finish(_ completion: Completion, at now: Instant, into effects: inout Effects<Action>) {
+    private mutating func finish(
+        _ completion: Completion, at now: Instant, into effects: inout Effects<Action>
+    ) {
         switch completion {
         case .initialized(let line, let parameters):
-            guard case .restoring(let restoring) = state, restoring.line == line, restoring.step < 0 else { return }
-            becomeReady(line: line, step: 0, stateDigest: "", baseStep: nil, parameters: parameters, version: 0)
+            guard case .restoring(let restoring) = state, restoring.line == line, restoring.step < 0 else {
+                return
+            }
+            becomeReady(
+                line: line, step: 0, stateDigest: "", baseStep: nil, parameters: parameters, version: 0)
             if settings.checkpointEvery > 0 { startCheckpoint(at: now, into: &effects) }
             tellRestored(step: -1, stateDigest: "", into: &effects)
         case .applied(let version, let parameters):
@@ -63,13 +74,16 @@ extension ShardMachine {
             previousParameters = self.parameters
             self.parameters = parameters
             for slot in waiting.keys.sorted() { answer(slot, into: &effects) }
-            if settings.isCheckpoint(version, target: view.targetStep) { startCheckpoint(at: now, into: &effects) }
+            if settings.isCheckpoint(version, target: view.targetStep) {
+                startCheckpoint(at: now, into: &effects)
+            }
         case .encoded(let part, let frame): encoded(part, frame, at: now, into: &effects)
         case .linkRestored(let line, let step): linkRestored(line: line, step: step, at: now, into: &effects)
         case .restored(let line, let step, let digest, let parameters):
             guard case .restoring(let restoring) = state, restoring.line == line else { return }
             becomeReady(
-                line: line, step: step, stateDigest: digest, baseStep: restoring.baseStep, parameters: parameters,
+                line: line, step: step, stateDigest: digest, baseStep: restoring.baseStep,
+                parameters: parameters,
                 version: restoring.resumeVersion)
             effects.report(.info, "restore", "step \(step) is restored, digest \(digest)")
             tellRestored(step: Int64(step), stateDigest: digest, into: &effects)
@@ -80,7 +94,8 @@ extension ShardMachine {
     }
 
     private mutating func becomeReady(
-        line: UInt64, step: UInt64, stateDigest: String, baseStep: UInt64?, parameters: Payload, version: UInt64
+        line: UInt64, step: UInt64, stateDigest: String, baseStep: UInt64?, parameters: Payload,
+        version: UInt64
     ) {
         state = .ready
         self.line = line
@@ -97,7 +112,8 @@ extension ShardMachine {
         lastBaseStep = baseStep
     }
 
-    private mutating func tellRestored(step: Int64, stateDigest: String, into effects: inout Effects<Action>) {
+    private mutating func tellRestored(step: Int64, stateDigest: String, into effects: inout Effects<Action>)
+    {
         var restored = Restored()
         restored.line = line
         restored.step = step

@@ -20,10 +20,11 @@ extension ShardMachine {
         stalledSince = nil
         if instruction.step < 0 {
             effects.report(.info, "restore", "nothing is committed yet: the shard begins from the seed")
-            state = .restoring(with(restoring) {
-                $0.deadline = Instant(nanoseconds: .max)
-                $0.isWorking = true
-            })
+            state = .restoring(
+                with(restoring) {
+                    $0.deadline = Instant(nanoseconds: .max)
+                    $0.isWorking = true
+                })
             effects.perform(.initialize(line: view.line))
             return
         }
@@ -62,7 +63,8 @@ extension ShardMachine {
         else { return }
         let stated = answer.parts.reduce(UInt64(0)) { $0 &+ $1.encodedBytes }
         guard let payload, let first = answer.parts.first, stated == UInt64(payload.count) else {
-            sourceFailed(restoring, reason: "its answer is malformed", definite: true, at: now, into: &effects)
+            sourceFailed(
+                restoring, reason: "its answer is malformed", definite: true, at: now, into: &effects)
             return
         }
         let isFirst = restoring.afterStep < 0
@@ -74,11 +76,14 @@ extension ShardMachine {
         effects.perform(
             .restore(
                 ChainLink(
-                    line: restoring.line, parts: answer.parts, frames: payload, isFirst: isFirst, isLast: answer.last,
+                    line: restoring.line, parts: answer.parts, frames: payload, isFirst: isFirst,
+                    isLast: answer.last,
                     stateDigest: restoring.stateDigest, resumeVersion: restoring.resumeVersion)))
     }
 
-    mutating func linkRestored(line: UInt64, step: UInt64, at now: Instant, into effects: inout Effects<Action>) {
+    mutating func linkRestored(
+        line: UInt64, step: UInt64, at now: Instant, into effects: inout Effects<Action>
+    ) {
         guard case .restoring(var restoring) = state, restoring.line == line else { return }
         restoring.afterStep = Int64(step)
         askForChain(restoring, at: now, into: &effects)
@@ -95,13 +100,18 @@ extension ShardMachine {
 
     /// The next replica; after the last one the coordinator is told, and the round begins again.
     mutating func sourceFailed(
-        _ known: Restoring, reason: String, definite: Bool, at now: Instant, into effects: inout Effects<Action>
+        _ known: Restoring, reason: String, definite: Bool, at now: Instant,
+        into effects: inout Effects<Action>
     ) {
         var restoring = known
         let source = restoring.sources[restoring.sourceIndex]
         effects.report(
             .warning, "restore", "\(source) can't give step \(restoring.step): \(reason)")
-        if definite { restoring.definiteFailures.insert(source) } else { restoring.definiteFailures.remove(source) }
+        if definite {
+            restoring.definiteFailures.insert(source)
+        } else {
+            restoring.definiteFailures.remove(source)
+        }
         restoring.lastReason = "\(source): \(reason)"
         restoring.afterStep = -1
         restoring.request = 0

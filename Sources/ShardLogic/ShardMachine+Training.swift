@@ -7,7 +7,9 @@ extension ShardMachine {
     private mutating func admits(
         _ slot: UInt32, packet: Packet, from sender: NodeID, into effects: inout Effects<Action>
     ) -> Bool {
-        guard sender.role == .worker, sender.index == Int(slot), Int(slot) < settings.workers else { return false }
+        guard sender.role == .worker, sender.index == Int(slot), Int(slot) < settings.workers else {
+            return false
+        }
         let known = max(slotIncarnations[Int(slot)] ?? 0, membership.incarnation(of: sender))
         guard packet.envelope.incarnation >= known else {
             effects.report(.warning, "fenced", "refused a push of a replaced \(sender)")
@@ -24,20 +26,25 @@ extension ShardMachine {
     mutating func receivePush(
         _ push: Push, packet: Packet, from sender: NodeID, into effects: inout Effects<Action>
     ) {
-        guard isRunning, push.line == line, admits(push.slot, packet: packet, from: sender, into: &effects) else { return }
+        guard isRunning, push.line == line, admits(push.slot, packet: packet, from: sender, into: &effects)
+        else { return }
         let slot = Int(push.slot)
         waiting[slot] = push.wantVersion
         if push.clock >= version, gradients[push.clock]?[slot] == nil {
-            guard let payload = packet.payload ?? (elements == 0 ? Payload.empty : nil), payload.count == elements * 4,
+            guard let payload = packet.payload ?? (elements == 0 ? Payload.empty : nil),
+                payload.count == elements * 4,
                 payload.withFloats({ _ in true }) == true
             else {
                 effects.report(
                     .error, "protocol",
-                    "a gradient of \(sender) has \(packet.payload?.count ?? 0) bytes, \(elements * 4) were expected")
+                    "a gradient of \(sender) has \(packet.payload?.count ?? 0) bytes, \(elements * 4) were expected"
+                )
                 return
             }
             guard push.clock < version + settings.window else {
-                effects.report(.error, "protocol", "\(sender) is at clock \(push.clock), beyond the window of \(version)")
+                effects.report(
+                    .error, "protocol", "\(sender) is at clock \(push.clock), beyond the window of \(version)"
+                )
                 return
             }
             gradients[push.clock, default: [:]][slot] = payload
@@ -48,7 +55,8 @@ extension ShardMachine {
     mutating func receivePull(
         _ pull: Pull, packet: Packet, from sender: NodeID, into effects: inout Effects<Action>
     ) {
-        guard isRunning, pull.line == line, admits(pull.slot, packet: packet, from: sender, into: &effects) else { return }
+        guard isRunning, pull.line == line, admits(pull.slot, packet: packet, from: sender, into: &effects)
+        else { return }
         waiting[Int(pull.slot)] = pull.version
         answer(Int(pull.slot), into: &effects)
     }

@@ -5,7 +5,8 @@ extension ShardMachine {
         switch state {
         case .waiting: place = "waiting"
         case .restoring(let restoring):
-            place = "restoring \(restoring.step) from \(restoring.sources[restoring.sourceIndex]): \(restoring.lastReason)"
+            place =
+                "restoring \(restoring.step) from \(restoring.sources[restoring.sourceIndex]): \(restoring.lastReason)"
         case .ready: place = "ready"
         }
         let held = gradients.keys.sorted().map { "\($0):\(gradients[$0]!.keys.sorted())" }

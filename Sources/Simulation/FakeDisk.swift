@@ -29,7 +29,8 @@ struct FakeDisk {
         for write in writes {
             switch write {
             case .promise(let epoch): unsynced.append(.promise(epoch))
-            case .record(let part, let payload): unsynced.append(.record(Record(part: part, payload: payload)))
+            case .record(let part, let payload):
+                unsynced.append(.record(Record(part: part, payload: payload)))
             case .manifest(let manifest): unsynced.append(.manifest(manifest))
             case .drop(let key): unsynced.append(.drop(key))
             }

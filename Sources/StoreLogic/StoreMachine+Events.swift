@@ -2,7 +2,9 @@ import MachineCore
 import Wire
 
 extension StoreMachine {
-    public mutating func handle(_ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>) {
+    public mutating func handle(
+        _ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>
+    ) {
         switch event {
         case .message(let packet, let sender): receive(packet, from: sender, at: now, into: &effects)
         case .completed(let completion): finish(completion, at: now, into: &effects)
@@ -43,7 +45,8 @@ extension StoreMachine {
             effects.perform(.verify(asked: ask.id, repair: ask.what == "repair"))
         case .refused(let refusal):
             if refusal.fatal && sender == .coordinator { effects.exit(refusal.reason, failed: false) }
-        case .join, .joined, .heartbeat, .prepared, .restored, .restoreFailed, .frozen, .promised, .nodeExited, .ask,
+        case .join, .joined, .heartbeat, .prepared, .restored, .restoreFailed, .frozen, .promised,
+            .nodeExited, .ask,
             .answer, .notice, .position, .positionReply, .pull, .parameters, .push, .appended, .appendRefused,
             .chainPart:
             break
@@ -67,11 +70,13 @@ extension StoreMachine {
         guard part.epoch >= promisedEpoch else {
             effects.report(
                 .warning, "fenced",
-                "refused step \(part.step) of shard-\(part.shard): its epoch \(part.epoch) is older than the promised \(promisedEpoch)")
+                "refused step \(part.step) of shard-\(part.shard): its epoch \(part.epoch) is older than the promised \(promisedEpoch)"
+            )
             return refuse("epoch \(part.epoch) is older than the promised epoch \(promisedEpoch)")
         }
         guard let payload = packet.payload, UInt64(payload.count) == part.encodedBytes else {
-            return refuse("the frame has \(packet.payload?.count ?? 0) bytes, its header says \(part.encodedBytes)")
+            return refuse(
+                "the frame has \(packet.payload?.count ?? 0) bytes, its header says \(part.encodedBytes)")
         }
         if let known = index[key] {
             if known.payloadDigest == part.payloadDigest {
@@ -81,14 +86,18 @@ extension StoreMachine {
             guard part.epoch > known.epoch, part.line > known.line else {
                 effects.report(
                     .error, "single-writer",
-                    "two different payloads for step \(part.step) of shard-\(part.shard) in epoch \(part.epoch)")
+                    "two different payloads for step \(part.step) of shard-\(part.shard) in epoch \(part.epoch)"
+                )
                 return refuse("another payload for this step is already stored")
             }
             if let manifest = manifests[part.step],
-                manifest.parts.contains(where: { $0.shard == part.shard && $0.payloadDigest == known.payloadDigest })
+                manifest.parts.contains(where: {
+                    $0.shard == part.shard && $0.payloadDigest == known.payloadDigest
+                })
             {
                 effects.report(
-                    .error, "monotonic", "refused to replace the committed step \(part.step) of shard-\(part.shard)")
+                    .error, "monotonic",
+                    "refused to replace the committed step \(part.step) of shard-\(part.shard)")
                 return refuse("step \(part.step) is committed with another payload")
             }
         }
@@ -106,7 +115,8 @@ extension StoreMachine {
     private func isPending(_ part: Part) -> Bool {
         func matches(_ pending: Pending) -> Bool {
             if case .record(let other, _) = pending.write {
-                return other.shard == part.shard && other.step == part.step && other.payloadDigest == part.payloadDigest
+                return other.shard == part.shard && other.step == part.step
+                    && other.payloadDigest == part.payloadDigest
             }
             return false
         }
@@ -116,7 +126,8 @@ extension StoreMachine {
     private mutating func addAsker(_ part: Part, _ sender: NodeID) {
         // The same shard asked again while its record is under way: the one answer serves both.
         for position in writing.indices {
-            if case .record(let other, _) = writing[position].write, other.payloadDigest == part.payloadDigest {
+            if case .record(let other, _) = writing[position].write, other.payloadDigest == part.payloadDigest
+            {
                 writing[position].asker = sender
             }
         }
@@ -146,10 +157,13 @@ extension StoreMachine {
         effects.perform(.write(writing.map(\.write)))
     }
 
-    private mutating func receiveFence(_ fence: Fence, from sender: NodeID, into effects: inout Effects<Action>) {
+    private mutating func receiveFence(
+        _ fence: Fence, from sender: NodeID, into effects: inout Effects<Action>
+    ) {
         guard fence.epoch >= promisedEpoch else {
             effects.report(
-                .warning, "fenced", "a coordinator of epoch \(fence.epoch) was refused: \(promisedEpoch) is promised")
+                .warning, "fenced",
+                "a coordinator of epoch \(fence.epoch) was refused: \(promisedEpoch) is promised")
             return
         }
         fenceStep = fence.committedStep
@@ -167,7 +181,8 @@ extension StoreMachine {
         case .written: batchWritten(at: now, into: &effects)
         case .writeFailed(let reason, let fatal):
             if fatal {
-                effects.exit("the disk failed: \(reason); nothing of the last batch was acknowledged", failed: true)
+                effects.exit(
+                    "the disk failed: \(reason); nothing of the last batch was acknowledged", failed: true)
                 return
             }
             diskRefused(reason, into: &effects)
@@ -180,7 +195,8 @@ extension StoreMachine {
             compacting = false
             effects.report(.warning, "compaction", "compaction failed: \(reason)")
         case .verified(let asked, let checked, let damages, let repair):
-            verified(asked: asked, checked: checked, damages: damages, repair: repair, at: now, into: &effects)
+            verified(
+                asked: asked, checked: checked, damages: damages, repair: repair, at: now, into: &effects)
         }
     }
 

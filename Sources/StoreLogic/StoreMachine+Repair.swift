@@ -182,7 +182,8 @@ extension StoreMachine {
     /// A committed part that did not come here is fetched, unless it comes by itself a little later.
     private mutating func fetchIfMissing(_ part: Part, at now: Instant) {
         let key = Key(shard: part.shard, step: part.step)
-        guard index[key]?.payloadDigest != part.payloadDigest, repairs[key] == nil, repairs.count < 4096 else { return }
+        guard index[key]?.payloadDigest != part.payloadDigest, repairs[key] == nil, repairs.count < 4096
+        else { return }
         repairs[key] = Repair(part: part, deadline: now + settings.retry, request: 0)
     }
 
@@ -212,7 +213,7 @@ extension StoreMachine {
         for key in dead { index[key] = nil }
         manifests = manifests.filter { retain.steps.contains($0.key) || Int64($0.key) > retain.committedStep }
         compacting = true
-        effects.perform(.compact(keep: keep))
+        effects.perform(.compact(keep: keep, discardDamaged: false))
     }
 
     /// Every record newer than the last commit, and the chains of the committed steps that are to be kept.
@@ -246,7 +247,8 @@ extension StoreMachine {
         var heartbeat = Heartbeat()
         heartbeat.viewNumber = membership.view.number
         heartbeat.state =
-            diskRefusal != nil ? "disk-full" : repairs.isEmpty ? (caughtUp ? "ready" : "joining") : "catching-up"
+            diskRefusal != nil
+            ? "disk-full" : repairs.isEmpty ? (caughtUp ? "ready" : "joining") : "catching-up"
         heartbeat.step = newestStep
         heartbeat.caughtUp = caughtUp
         heartbeat.retainNumber = retain.number
@@ -259,7 +261,7 @@ extension StoreMachine {
         asked: UInt64, checked: Int, damages: [Damage], repair: Bool, at now: Instant,
         into effects: inout Effects<Action>
     ) {
-        verifyWaiting = (asked, checked, damages)
+        verifyWaiting = (asked, checked, damages, repair)
         for damage in damages {
             effects.report(.error, "damage", damage.what)
             if repair, let key = damage.key { markDamaged(key, at: now) }
@@ -276,7 +278,15 @@ extension StoreMachine {
         guard let waiting = verifyWaiting else { return }
         verifyWaiting = nil
         verifyDeadline = nil
-        let repaired = waiting.damages.filter { $0.key.map { index[$0] != nil && damaged[$0] == nil } ?? false }.count
+        // A place that held nothing of use is mended by giving it up.
+        let repaired =
+            waiting.repair
+            ? waiting.damages.filter { $0.key.map { index[$0] != nil && damaged[$0] == nil } ?? true }.count
+            : 0
+        if waiting.repair && !waiting.damages.isEmpty && repairs.isEmpty {
+            compacting = true
+            effects.perform(.compact(keep: Set(index.keys), discardDamaged: true))
+        }
         var items = ""
         for damage in waiting.damages {
             let step = damage.key.map { String($0.step) } ?? "null"

@@ -11,20 +11,24 @@ extension StoreMachine {
             let key = Key(shard: shard, step: wanted.step)
             guard let part = index[key] else {
                 let why = damaged[key] == nil ? "is not here" : "is damaged here"
-                return .failure(ChainGap(step: wanted.step, reason: "step \(wanted.step) of shard-\(shard) \(why)"))
+                return .failure(
+                    ChainGap(step: wanted.step, reason: "step \(wanted.step) of shard-\(shard) \(why)"))
             }
             guard part.stateDigest == wanted.digest else {
                 return .failure(
                     ChainGap(
                         step: wanted.step,
-                        reason: "step \(wanted.step) of shard-\(shard) leads to another state than the one asked for"))
+                        reason:
+                            "step \(wanted.step) of shard-\(shard) leads to another state than the one asked for"
+                    ))
             }
             reversed.append(part)
             switch part.kind {
             case .base: return .success(reversed.reversed())
             case .delta:
                 guard part.baseStep < part.step else {
-                    return .failure(ChainGap(step: part.step, reason: "step \(part.step) builds on a later one"))
+                    return .failure(
+                        ChainGap(step: part.step, reason: "step \(part.step) builds on a later one"))
                 }
                 wanted = (part.baseStep, part.baseDigest)
             case .none, .UNRECOGNIZED:
@@ -61,7 +65,8 @@ extension StoreMachine {
     }
 
     func serveRecord(_ fetch: FetchRecord, to asker: NodeID, into effects: inout Effects<Action>) {
-        guard let part = index[Key(shard: fetch.shard, step: fetch.step)], part.payloadDigest == fetch.payloadDigest
+        guard let part = index[Key(shard: fetch.shard, step: fetch.step)],
+            part.payloadDigest == fetch.payloadDigest
         else {
             return refuseFetch(
                 request: fetch.request, shard: fetch.shard, step: fetch.step, reason: "not here", to: asker,
@@ -110,7 +115,8 @@ extension StoreMachine {
         switch purpose {
         case .chain(let request, let asker, _), .record(let request, let asker):
             refuseFetch(
-                request: request, shard: key.shard, step: key.step, reason: damage.what, to: asker, into: &effects)
+                request: request, shard: key.shard, step: key.step, reason: damage.what, to: asker,
+                into: &effects)
         }
     }
 }

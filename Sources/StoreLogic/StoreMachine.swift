@@ -36,8 +36,8 @@ public struct StoreMachine: Machine {
         case write([Write])
         /// Read the frames of these parts, in order.
         case read([Part], ReadPurpose)
-        /// Free what `keep` does not name.
-        case compact(keep: Set<Key>)
+        /// Free what `keep` does not name, and with `discardDamaged` the places that hold damage.
+        case compact(keep: Set<Key>, discardDamaged: Bool)
         /// Read everything and compare with the checksums.
         case verify(asked: UInt64, repair: Bool)
     }
@@ -73,7 +73,9 @@ public struct StoreMachine: Machine {
         public var parts: [Part]
         public var manifests: [Manifest]
         public var damages: [Damage]
-        public init(promisedEpoch: UInt64 = 0, parts: [Part] = [], manifests: [Manifest] = [], damages: [Damage] = []) {
+        public init(
+            promisedEpoch: UInt64 = 0, parts: [Part] = [], manifests: [Manifest] = [], damages: [Damage] = []
+        ) {
             self.promisedEpoch = promisedEpoch
             self.parts = parts
             self.manifests = manifests
@@ -124,7 +126,7 @@ public struct StoreMachine: Machine {
     var inventoriesMissing: Set<NodeID> = []
     var caughtUp = false
     var manifestStep: Int64 = -1
-    var verifyWaiting: (asked: UInt64, checked: Int, damages: [Damage])?
+    var verifyWaiting: (asked: UInt64, checked: Int, damages: [Damage], repair: Bool)?
     var verifyDeadline: Instant?
 
     public struct Settings: Sendable, Hashable {

@@ -9,6 +9,9 @@ public struct Fragmenter: Sendable {
 
     public init(pieceBytes: Int = 1 << 20) { self.pieceBytes = pieceBytes }
 
+    /// Takes a message number for a sender that works on a copy of this value.
+    public mutating func skip() { nextNumber += 1 }
+
     /// Hands the parts of each transport message to `send`; stops when it returns false, and then returns false.
     public mutating func send(
         head: [UInt8], payload: Payload?, _ send: ([UnsafeRawBufferPointer]) -> Bool
@@ -24,7 +27,8 @@ public struct Fragmenter: Sendable {
                 while offset < total {
                     let end = min(offset + pieceBytes, total)
                     let header = Self.header(number: number, total: total, offset: offset)
-                    let fromHead = UnsafeRawBufferPointer(rebasing: head[min(offset, head.count)..<min(end, head.count)])
+                    let fromHead = UnsafeRawBufferPointer(
+                        rebasing: head[min(offset, head.count)..<min(end, head.count)])
                     let fromBytes = UnsafeRawBufferPointer(
                         rebasing: bytes[max(offset - head.count, 0)..<max(end - head.count, 0)])
                     guard header.withUnsafeBytes({ send([$0, fromHead, fromBytes]) }) else { return false }
@@ -55,8 +59,9 @@ public struct Fragmenter: Sendable {
 /// Puts the pieces of one link together again, in bounded memory.
 ///
 /// A packet whose piece was lost is dropped whole: the roles ask again for what they miss.
-public struct Reassembler {
-    private final class Partial {
+public struct Reassembler: Sendable {
+    // Sendable because only the reassembler that made it writes it, until it is whole.
+    private final class Partial: @unchecked Sendable {
         let bytes: UnsafeMutableRawBufferPointer
         var filled = 0
         init(count: Int) { bytes = .allocate(byteCount: count, alignment: 64) }
@@ -73,9 +78,12 @@ public struct Reassembler {
     }
 
     /// Takes one transport message; returns a packet when one is complete.
-    public mutating func take(_ bytes: UnsafeRawBufferPointer, owner: AnyObject) throws -> Packet? {
+    public mutating func take(_ bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable) throws -> Packet?
+    {
         guard bytes.count >= 8 else { throw WireError.tooShort(byteCount: bytes.count) }
-        guard bytes[5] == PacketFormat.fragmentKind else { return try PacketFormat.decode(bytes, owner: owner) }
+        guard bytes[5] == PacketFormat.fragmentKind else {
+            return try PacketFormat.decode(bytes, owner: owner)
+        }
         guard bytes.count > Fragmenter.headerBytes else { throw WireError.tooShort(byteCount: bytes.count) }
         let magic = bytes.littleEndian(UInt32.self, at: 0)
         guard magic == PacketFormat.magic else { throw WireError.unknownMagic(magic) }
@@ -83,7 +91,9 @@ public struct Reassembler {
         let number = bytes.littleEndian(UInt64.self, at: 8)
         let total = bytes.littleEndian(UInt64.self, at: 16)
         let offset = bytes.littleEndian(UInt64.self, at: 24)
-        guard total <= UInt64(maxPacketBytes) else { throw WireError.tooLarge(byteCount: total, limit: maxPacketBytes) }
+        guard total <= UInt64(maxPacketBytes) else {
+            throw WireError.tooLarge(byteCount: total, limit: maxPacketBytes)
+        }
         let piece = UnsafeRawBufferPointer(rebasing: bytes[Fragmenter.headerBytes...])
         if offset == 0 {
             if partials.count == maxPartials { partials.removeFirst() }

@@ -42,7 +42,8 @@ public struct NodeID: Sendable, Hashable, Comparable, CustomStringConvertible {
             let role = Role(rawValue: String(text[..<dash])), role != .coordinator
         else { return nil }
         let digits = text[text.index(after: dash)...]
-        guard digits.utf8.count <= 9, digits.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }), let index = Int(digits)
+        guard digits.utf8.count <= 9, digits.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }),
+            let index = Int(digits)
         else { return nil }
         self.init(role: role, index: index)
     }

@@ -26,10 +26,13 @@ public enum WireError: Error, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .tooShort(let count): "a message of \(count) bytes is shorter than its header"
-        case .unknownMagic(let magic): "a message begins with 0x\(String(magic, radix: 16)), not with Varve's mark"
-        case .unknownVersion(let version): "a message speaks protocol \(version), this program speaks \(PacketFormat.version)"
+        case .unknownMagic(let magic):
+            "a message begins with 0x\(String(magic, radix: 16)), not with Varve's mark"
+        case .unknownVersion(let version):
+            "a message speaks protocol \(version), this program speaks \(PacketFormat.version)"
         case .lengthsDisagree(let stated, let got): "a message states \(stated) bytes and has \(got)"
-        case .tooLarge(let count, let limit): "a message of \(count) bytes is larger than the limit of \(limit)"
+        case .tooLarge(let count, let limit):
+            "a message of \(count) bytes is larger than the limit of \(limit)"
         case .controlMalformed: "a message's control part is not readable"
         case .noBody: "a message says nothing that this program knows"
         case .badNode(let text): "a message names the node '\(text)', which is none"
@@ -75,7 +78,7 @@ public enum PacketFormat {
     }
 
     /// Reads a whole packet. The payload refers to `owner`'s bytes; nothing but the control part is copied.
-    public static func decode(_ bytes: UnsafeRawBufferPointer, owner: AnyObject) throws -> Packet {
+    public static func decode(_ bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable) throws -> Packet {
         guard bytes.count >= headerBytes else { throw WireError.tooShort(byteCount: bytes.count) }
         let seenMagic = bytes.littleEndian(UInt32.self, at: 0)
         guard seenMagic == magic else { throw WireError.unknownMagic(seenMagic) }

@@ -4,12 +4,12 @@
 /// socket and the arithmetic. Slices share the owner.
 public final class Payload: @unchecked Sendable {
     // Sendable because the bytes are never written after `init`.
-    private let owner: AnyObject?
+    private let owner: (AnyObject & Sendable)?
     private let base: UnsafeRawPointer
     public let count: Int
 
     /// Bytes that `owner` keeps alive and unchanged.
-    public init(owner: AnyObject, bytes: UnsafeRawBufferPointer) {
+    public init(owner: AnyObject & Sendable, bytes: UnsafeRawBufferPointer) {
         self.owner = owner
         base = bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 16)!
         count = bytes.count
@@ -35,7 +35,8 @@ public final class Payload: @unchecked Sendable {
     }
 
     /// The bytes as Float32 values, or nil when their number or place does not allow it.
-    public func withFloats<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result? {
+    public func withFloats<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result?
+    {
         guard count % 4 == 0, Int(bitPattern: base) % MemoryLayout<Float>.alignment == 0 else { return nil }
         return try withBytes { try body($0.assumingMemoryBound(to: Float.self)) }
     }
@@ -43,10 +44,11 @@ public final class Payload: @unchecked Sendable {
     /// A part of the same bytes; the range must lie inside.
     public func slice(_ range: Range<Int>) -> Payload {
         precondition(range.lowerBound >= 0 && range.upperBound <= count, "a slice outside of its payload")
-        return Payload(owner: self, bytes: UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
+        return Payload(
+            owner: self, bytes: UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
     }
 
-    private final class Memory {
+    private final class Memory: @unchecked Sendable {
         let bytes: UnsafeMutableRawBufferPointer
         init(count: Int) { bytes = .allocate(byteCount: max(count, 1), alignment: 64) }
         deinit { bytes.deallocate() }

@@ -40,6 +40,7 @@ public struct WorkerMachine: Machine {
     var state: State = .waiting
     public internal(set) var line: UInt64 = 0
     var losses: [StepLoss] = []
+    var pendingLoss: Float = .nan
     var retryAt: Instant?
 
     /// - Parameter elements: Float32 values of the whole model.
@@ -68,7 +69,9 @@ public struct WorkerMachine: Machine {
         return retryAt.map { min($0, heartbeat) } ?? heartbeat
     }
 
-    public mutating func handle(_ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>) {
+    public mutating func handle(
+        _ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>
+    ) {
         switch event {
         case .message(let packet, let sender): receive(packet, from: sender, at: now, into: &effects)
         case .completed(.computed(let line, let clock, let loss, let gradient)):
@@ -98,7 +101,8 @@ public struct WorkerMachine: Machine {
         case .heartbeatReply(let reply): losses.removeAll { $0.step <= reply.acknowledgedStep }
         case .refused(let refusal):
             if refusal.fatal { effects.exit(refusal.reason, failed: false) }
-        case .join, .joined, .heartbeat, .prepared, .restored, .restoreFailed, .frozen, .fence, .promised, .nodeExited,
+        case .join, .joined, .heartbeat, .prepared, .restored, .restoreFailed, .frozen, .fence, .promised,
+            .nodeExited,
             .ask, .answer, .notice, .position, .pull, .push, .append, .appended, .appendRefused, .fetchChain,
             .chainPart, .fetchFailed, .inventoryRequest, .inventory, .fetchRecord, .recordPart:
             break
@@ -197,7 +201,8 @@ public struct WorkerMachine: Machine {
         guard payload.count == ranges[shard].count * 4 else {
             effects.report(
                 .error, "protocol",
-                "\(sender) sent \(payload.count) bytes of parameters, \(ranges[shard].count * 4) were expected")
+                "\(sender) sent \(payload.count) bytes of parameters, \(ranges[shard].count * 4) were expected"
+            )
             return
         }
         switch state {
@@ -208,8 +213,11 @@ public struct WorkerMachine: Machine {
             if parameters.count == settings.shards { compute(clock, parameters, into: &effects) }
         case .pushing(let clock, let gradient, var parameters):
             // An answer to an earlier question would hold an older version, or stand for a push that was not received.
-            guard reply.version >= settings.wantedVersion(afterClock: clock), reply.slotClock > clock else { return }
+            guard reply.version >= settings.wantedVersion(afterClock: clock), reply.slotClock > clock else {
+                return
+            }
             parameters[shard] = payload
+            if parameters.count == settings.shards { stepDelivered(clock) }
             if parameters.count < settings.shards {
                 state = .pushing(clock: clock, gradient: gradient, parameters: parameters)
             } else if clock + 1 >= membership.view.targetStep {
@@ -221,6 +229,16 @@ public struct WorkerMachine: Machine {
             }
         case .waiting, .positioning, .computing, .done: break
         }
+    }
+
+    /// A step is told of when every shard has taken it, not when its loss is known: what was told is never lost
+    /// beyond the bound that the configuration sets.
+    private mutating func stepDelivered(_ clock: UInt64) {
+        var stepLoss = StepLoss()
+        stepLoss.step = clock + 1
+        stepLoss.loss = pendingLoss
+        losses.append(stepLoss)
+        if losses.count > 1024 { losses.removeFirst(losses.count - 1024) }
     }
 
     private mutating func compute(
@@ -237,11 +255,7 @@ public struct WorkerMachine: Machine {
         into effects: inout Effects<Action>
     ) {
         guard computedLine == line, case .computing(clock) = state else { return }
-        var stepLoss = StepLoss()
-        stepLoss.step = clock + 1
-        stepLoss.loss = loss
-        losses.append(stepLoss)
-        if losses.count > 1024 { losses.removeFirst(losses.count - 1024) }
+        pendingLoss = loss
         if clock >= membership.view.targetStep {
             state = .done(clock: clock)
             return
@@ -251,7 +265,9 @@ public struct WorkerMachine: Machine {
         retryAt = now + settings.retry
     }
 
-    private func push(_ clock: UInt64, _ gradient: Payload, to shard: Int, into effects: inout Effects<Action>) {
+    private func push(
+        _ clock: UInt64, _ gradient: Payload, to shard: Int, into effects: inout Effects<Action>
+    ) {
         var push = Push()
         push.line = line
         push.slot = slot
@@ -268,9 +284,13 @@ public struct WorkerMachine: Machine {
         retryAt = now + settings.retry
         switch state {
         case .positioning(let clocks, _):
-            for shard in 0..<settings.shards where clocks[shard] == nil { askPosition(of: shard, into: &effects) }
+            for shard in 0..<settings.shards where clocks[shard] == nil {
+                askPosition(of: shard, into: &effects)
+            }
         case .pulling(_, let parameters), .pushing(_, _, let parameters):
-            for shard in 0..<settings.shards where parameters[shard] == nil { askPosition(of: shard, into: &effects) }
+            for shard in 0..<settings.shards where parameters[shard] == nil {
+                askPosition(of: shard, into: &effects)
+            }
         case .waiting, .computing, .done: retryAt = nil
         }
     }

@@ -5,8 +5,10 @@ import Simulation
 struct SimulateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "simulate",
-        abstract: "Run whole clusters in one process with faults drawn from a seed, and check what the cluster promises.",
-        discussion: "Exit code 2 when a check did not hold; the output then names the one command that replays it."
+        abstract:
+            "Run whole clusters in one process with faults drawn from a seed, and check what the cluster promises.",
+        discussion:
+            "Exit code 2 when a check did not hold; the output then names the one command that replays it."
     )
 
     @Option(help: "The first seed.")
@@ -37,18 +39,21 @@ struct SimulateCommand: ParsableCommand {
         for number in seed..<seed + seeds {
             let outcome =
                 trace
-                ? Simulation.run(seed: number, steps: steps) { print($0) } : Simulation.run(seed: number, steps: steps)
+                ? Simulation.run(seed: number, steps: steps) { print($0) }
+                : Simulation.run(seed: number, steps: steps)
             events += outcome.events
             commits += outcome.commits
             recoveries += outcome.recoveries
             if let failure = outcome.failure {
                 print("seed \(number) failed: \(failure)")
                 print("its cluster: \(outcome.plan)")
-                print("replay: varve simulate --seed \(number)\(steps.map { " --steps \($0)" } ?? "") --trace")
+                print(
+                    "replay: varve simulate --seed \(number)\(steps.map { " --steps \($0)" } ?? "") --trace")
                 throw ExitCode(CommandFailure.checkFailed)
             }
         }
         print(
-            "\(seeds) seeds from \(seed): every check held in \(events) events, \(commits) commits, \(recoveries) recoveries")
+            "\(seeds) seeds from \(seed): every check held in \(events) events, \(commits) commits, \(recoveries) recoveries"
+        )
     }
 }

@@ -1,5 +1,13 @@
 import ArgumentParser
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
 /// The command line. Each subcommand lives in a file of its own.
 @main
 struct Varve: AsyncParsableCommand {
@@ -7,6 +15,41 @@ struct Varve: AsyncParsableCommand {
         commandName: "varve",
         abstract:
             "A parameter server whose training survives: compressed, replicated checkpoints of every step.",
-        subcommands: [SimulateCommand.self]
+        subcommands: [
+            UpCommand.self, StatusCommand.self, TopCommand.self, KillCommand.self, DownCommand.self,
+            ExportCommand.self,
+            CheckpointsCommand.self, LogsCommand.self, ConfigCommand.self, DoctorCommand.self,
+            CodecCommand.self, SimulateCommand.self,
+            CoordinatorCommand.self, ShardCommand.self, StoreCommand.self, WorkerCommand.self,
+        ]
     )
+
+    /// Runs the command; an error becomes one line on stderr and an exit code.
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch let failure as CommandFailure {
+            complain(failure.description)
+            leave(failure.exitCode)
+        } catch {
+            // Help and the like leave with 0 on stdout; a line that makes no sense gets one that does.
+            guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            complain(CommandFailure(message(for: error), exitCode: CommandFailure.usage).description)
+            leave(CommandFailure.usage)
+        }
+    }
+
+    /// Writes one line to stderr.
+    private static func complain(_ message: String) {
+        let line = Array("varve: \(message)\n".utf8)
+        _ = line.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+    }
 }
+
+/// exit(3), whose name the commands' own `exit` hides.
+private func leave(_ code: Int32) -> Never { exit(code) }

@@ -7,7 +7,8 @@ import Testing
     @Test(arguments: [0, 25, 50, 75, 100, 125] as [UInt64])
     func seedsHold(first: UInt64) {
         for outcome in SimulationRunner.run(seeds: first..<first + 25, maxFailures: 3) {
-            Issue.record("varve simulate --seed \(outcome.seed) --trace: \(outcome.failure ?? "")\n\(outcome.plan)")
+            Issue.record(
+                "varve simulate --seed \(outcome.seed) --trace: \(outcome.failure ?? "")\n\(outcome.plan)")
         }
     }
 

@@ -10,3 +10,18 @@ int varve_die_with_parent(void);
 
 /// Makes a spawned child close every descriptor from `first` on. Returns 0 or an error number.
 int varve_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
+
+/// The attributes of a spawned child: signals reset, and a session or a process group of its own.
+short varve_spawn_flags(int new_session);
+
+/// A descriptor that becomes readable when the process ends; closed on exec. Or the negated value of errno.
+int varve_pidfd_open(int pid);
+
+/// Makes a pipe whose ends are closed on exec. Returns 0, or the value of errno.
+int varve_pipe(int descriptors[2]);
+
+/// Writes without a SIGPIPE when nobody reads. Returns the number of bytes, or the negated value of errno.
+int64_t varve_write_quietly(int fd, const void *bytes, size_t length);
+
+/// Copies what the system says about an error number, shortened to the buffer; safe on any thread.
+void varve_error_text(int code, char *buffer, size_t length);

@@ -1,0 +1,99 @@
+import CoordinatorLogic
+import Foundation
+import Logging
+import MachineCore
+import NNG
+import Storage
+import Wire
+
+/// The database of a coordinator.
+private final class CoordinatorEngine: Engine {
+    private let database: CoordinatorDatabase
+    private let leader: String
+
+    init(database: CoordinatorDatabase, leader: String) {
+        self.database = database
+        self.leader = leader
+    }
+
+    func perform(_ action: CoordinatorMachine.Action) -> CoordinatorMachine.Completion? {
+        switch action {
+        case .persist(let state, let commits, let deletes):
+            do {
+                let bytes: [UInt8] = try state.serializedBytes()
+                let rows = try commits.map { manifest in
+                    ManifestRow(
+                        step: manifest.step, line: manifest.line, epoch: manifest.epoch,
+                        manifest: try manifest.serializedBytes(), committed: true, pinned: manifest.pinned)
+                }
+                try database.commit(
+                    leader: leader, puts: [("state", bytes)], manifests: rows, deleteManifests: deletes)
+                return .persisted
+            } catch StorageError.notLeader { return .notLeader } catch { return .persistFailed("\(error)") }
+        case .record(let node, let kind, let sentence):
+            let event = HistoryEvent(
+                timeMilliseconds: Int64(Date().timeIntervalSince1970 * 1000), node: node, kind: kind,
+                sentence: sentence)
+            try? database.appendEvents([event])
+            return nil
+        }
+    }
+}
+
+/// What a coordinator needs to begin.
+public struct CoordinatorOptions: Sendable {
+    public var run: String
+    public var databasePath: String
+    /// `tcp://host:port`; port 0 takes a free one.
+    public var bind: String
+    /// Told the address that was really bound, before anyone can join.
+    public var onListening: @Sendable (String) -> Void
+
+    public init(
+        run: String, databasePath: String, bind: String, onListening: @escaping @Sendable (String) -> Void
+    ) {
+        self.run = run
+        self.databasePath = databasePath
+        self.bind = bind
+        self.onListening = onListening
+    }
+}
+
+/// Coordinates a run until the process is stopped or replaced. Blocks.
+///
+/// - Parameter description: what every node that joins is told.
+public func runCoordinator(
+    _ options: CoordinatorOptions, plan: RunPlan, description: String, log: Logger, stop: StopSignal
+) throws -> RoleEnd {
+    let database = try CoordinatorDatabase.open(path: options.databasePath)
+    let leader = "\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+    try database.takeLeadership(leader: leader)
+    let state = try database.load()["state"].map { try CoordinatorState(serializedBytes: $0) }
+    let manifests = try database.manifests().filter(\.committed).map { row in
+        var manifest = try Manifest(serializedBytes: row.manifest)
+        manifest.pinned = row.pinned
+        return manifest
+    }
+    var machine = CoordinatorMachine(
+        run: options.run, settings: plan.settings, configuration: description, state: state,
+        manifests: manifests,
+        now: .now)
+    let sink = SignalSink()
+    let transport = Transport(identity: machine.identity, log: log) { sink.put($0) }
+    let runner = RoleRunner<CoordinatorMachine>(transport: transport, log: log)
+    sink.forward(to: { runner.put($0) })
+    let url = try transport.listen(options.bind)
+    options.onListening(url)
+    machine.selfMember.pid = UInt32(getpid())
+    machine.selfMember.host = ProcessInfo.processInfo.hostName
+    machine.selfMember.endpoint = url
+    stop.onStop { runner.stop() }
+    let holder = DatabaseHolder(database: database)
+    return runner.run(machine) { CoordinatorEngine(database: holder.database, leader: leader) }
+}
+
+/// Hands the database to the engine's thread, which alone uses it from then on.
+private final class DatabaseHolder: @unchecked Sendable {
+    let database: CoordinatorDatabase
+    init(database: CoordinatorDatabase) { self.database = database }
+}

@@ -1,0 +1,111 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// Whole files, in and out.
+public enum Files {
+    /// Reads an ordinary file of at most `limit` bytes.
+    public static func read(_ path: String, limit: Int = 1 << 40) throws(TensorFileError) -> [UInt8] {
+        // Without O_NONBLOCK a pipe without a writer would keep us waiting for ever.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw unreadable(path, errno) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw unreadable(path, errno) }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw TensorFileError(.unreadable, "can't read \(path): it is no ordinary file")
+        }
+        let size = Int(status.st_size)
+        guard size <= limit else {
+            throw TensorFileError(.malformed, "\(path) has \(size) bytes and the limit is \(limit)")
+        }
+        var failure: Int32 = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            while count < size {
+                // Linux moves at most 2 GiB at a time.
+                let got = systemRead(descriptor, buffer.baseAddress.unsafelyUnwrapped + count, size - count)
+                if got < 0, errno == EINTR { continue }
+                if got < 0 { failure = errno }
+                if got <= 0 { break }
+                count += got
+            }
+        }
+        guard failure == 0 else { throw unreadable(path, failure) }
+        guard bytes.count == size else {
+            throw TensorFileError(.unreadable, "can't read \(path): it shrank while it was read")
+        }
+        return bytes
+    }
+
+    /// Writes a file so that it is there in full or not at all: a temporary file beside it, fsync, rename, and an
+    /// fsync of the directory.
+    ///
+    /// - Parameter body: hands the file's parts to `write`, in order.
+    public static func writeAtomically(
+        _ path: String,
+        _ body: (_ write: ([UInt8]) throws(TensorFileError) -> Void) throws(TensorFileError) -> Void
+    ) throws(TensorFileError) {
+        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+        let directory = slash.map { String(path[...$0]) } ?? "."
+        let name = slash.map { String(path[path.utf8.index(after: $0)...]) } ?? path
+        guard !name.isEmpty else {
+            throw TensorFileError(.unwritable, "can't write \(path): it names no file")
+        }
+        let random = UInt32.random(in: .min ... .max)
+        let temporary = (slash == nil ? "" : directory) + ".\(name.prefix(64)).\(getpid()).\(random).tmp"
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { throw unwritable(path, errno) }
+        var isOpen = true
+        do throws(TensorFileError) {
+            try body { (bytes) throws(TensorFileError) in try writeAll(descriptor, bytes, path) }
+            guard fsync(descriptor) == 0 else { throw unwritable(path, errno) }
+            isOpen = false
+            guard close(descriptor) == 0, rename(temporary, path) == 0 else { throw unwritable(path, errno) }
+        } catch {
+            if isOpen { close(descriptor) }
+            unlink(temporary)
+            throw error
+        }
+        let parent = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard parent >= 0 else { return }
+        // Some file systems refuse to sync a directory; the file itself is safe.
+        _ = fsync(parent)
+        close(parent)
+    }
+
+    private static func writeAll(
+        _ descriptor: Int32, _ bytes: [UInt8], _ path: String
+    ) throws(TensorFileError) {
+        var done = 0
+        while done < bytes.count {
+            let written = bytes.withUnsafeBytes { bytes in
+                write(descriptor, bytes.baseAddress.unsafelyUnwrapped + done, bytes.count - done)
+            }
+            if written < 0, errno == EINTR { continue }
+            guard written > 0 else { throw unwritable(path, errno) }
+            done += written
+        }
+    }
+
+    private static func unreadable(_ path: String, _ code: Int32) -> TensorFileError {
+        TensorFileError(.unreadable, "can't read \(path): \(reason(code))")
+    }
+
+    private static func unwritable(_ path: String, _ code: Int32) -> TensorFileError {
+        TensorFileError(.unwritable, "can't write \(path): \(reason(code))")
+    }
+
+    private static func reason(_ code: Int32) -> String {
+        guard let text = strerror(code) else { return "error \(code)" }
+        return String(cString: text)
+    }
+}
+
+/// read(2), whose name `Files.read` hides.
+private func systemRead(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    read(descriptor, buffer, count)
+}

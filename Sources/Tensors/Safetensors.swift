@@ -1,0 +1,193 @@
+/// The safetensors format (github.com/huggingface/safetensors): eight bytes of header length, a JSON header, data.
+///
+/// As strict as the reference: the header is at most 100 MB and of known types, and the tensors fill the data without
+/// gap or overlap.
+public enum Safetensors {
+    /// The longest header.
+    public static let maximumHeaderBytes = 100_000_000
+
+    /// Reads a file.
+    public static func read(_ path: String) throws(TensorFileError) -> TensorCollection {
+        let bytes = try Files.read(path)
+        do throws(TensorFileError) {
+            return try parse(bytes)
+        } catch {
+            throw TensorFileError(error.kind, "\(path) isn't a valid safetensors file: \(error.message)")
+        }
+    }
+
+    /// Reads a file's bytes.
+    public static func parse(_ bytes: [UInt8]) throws(TensorFileError) -> TensorCollection {
+        var outcome: Result<TensorCollection, TensorFileError> = .failure(
+            TensorFileError(.malformed, "empty"))
+        bytes.withUnsafeBytes { bytes in
+            do throws(TensorFileError) {
+                outcome = .success(try parse(bytes))
+            } catch {
+                outcome = .failure(error)
+            }
+        }
+        return try outcome.get()
+    }
+
+    private static func parse(_ bytes: UnsafeRawBufferPointer) throws(TensorFileError) -> TensorCollection {
+        guard bytes.count >= 8 else {
+            throw malformed("it has \(bytes.count) bytes, less than a header's length")
+        }
+        let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
+        guard length <= UInt64(maximumHeaderBytes), length <= UInt64(bytes.count - 8) else {
+            throw malformed("its header claims \(length) bytes and the file has \(bytes.count)")
+        }
+        let header = UnsafeRawBufferPointer(rebasing: bytes[8..<(8 + Int(length))])
+        guard header.first == UInt8(ascii: "{") else { throw malformed("its header is no JSON object") }
+        var parser = JSONParser(header)
+        guard case .object(let members) = try parser.parse() else {
+            throw malformed("its header is no JSON object")
+        }
+        let data = UnsafeRawBufferPointer(rebasing: bytes[(8 + Int(length))...])
+        var metadata: [String: String] = [:]
+        var entries: [Entry] = []
+        for member in members {
+            if member.key == "__metadata__" {
+                metadata = try texts(member.value)
+            } else {
+                entries.append(try Entry(name: member.key, member.value))
+            }
+        }
+        try checkCoverage(entries, dataBytes: data.count)
+        var tensors: [Tensor] = []
+        for entry in entries {
+            let content = Array(data[entry.range])
+            guard
+                let tensor = Tensor(
+                    name: entry.name, dtype: entry.dtype, shape: entry.shape, bytes: content)
+            else {
+                throw malformed("tensor \(entry.name) has \(content.count) bytes, not what its shape needs")
+            }
+            tensors.append(tensor)
+        }
+        return try TensorCollection(tensors: tensors, metadata: metadata)
+    }
+
+    private static func malformed(_ what: String) -> TensorFileError { TensorFileError(.malformed, what) }
+
+    private static func texts(_ value: JSONValue) throws(TensorFileError) -> [String: String] {
+        guard case .object(let members) = value else { throw malformed("__metadata__ is no object") }
+        var texts: [String: String] = [:]
+        for member in members {
+            guard case .string(let text) = member.value, texts.updateValue(text, forKey: member.key) == nil
+            else {
+                throw malformed("__metadata__ has a value for \(member.key) that is no text, or two")
+            }
+        }
+        return texts
+    }
+
+    /// A tensor as the header describes it.
+    private struct Entry {
+        let name: TensorName
+        let dtype: DType
+        let shape: Shape
+        let range: Range<Int>
+
+        init(name: String, _ value: JSONValue) throws(TensorFileError) {
+            guard case .object(let members) = value, members.count == 3 else {
+                throw malformed("tensor \(name) isn't described by dtype, shape and data_offsets")
+            }
+            var dtype: DType?
+            var shape: Shape?
+            var range: Range<Int>?
+            for member in members {
+                switch (member.key, member.value) {
+                case ("dtype", .string(let text)):
+                    dtype = DType(rawValue: text)
+                    guard dtype != nil else {
+                        throw malformed("tensor \(name) is of type \(text), unknown here")
+                    }
+                case ("shape", .array(let values)):
+                    shape = try Shape(Entry.integers(values, name))
+                case ("data_offsets", .array(let values)):
+                    let offsets = try Entry.integers(values, name)
+                    guard offsets.count == 2, offsets[0] <= offsets[1] else {
+                        throw malformed("tensor \(name) has impossible data_offsets")
+                    }
+                    range = offsets[0]..<offsets[1]
+                default:
+                    throw malformed("tensor \(name) has an unknown or mistyped key \(member.key)")
+                }
+            }
+            guard let dtype, let shape, let range else {
+                throw malformed("tensor \(name) isn't described by dtype, shape and data_offsets")
+            }
+            let (size, overflow) = shape.elementCount.multipliedReportingOverflow(by: dtype.byteCount)
+            guard !overflow, size == range.count else {
+                throw malformed("tensor \(name) of shape \(shape) doesn't fill its \(range.count) bytes")
+            }
+            self.name = TensorName(name)
+            self.dtype = dtype
+            self.shape = shape
+            self.range = range
+        }
+
+        private static func integers(_ values: [JSONValue], _ name: String) throws(TensorFileError) -> [Int] {
+            var integers: [Int] = []
+            for value in values {
+                guard case .integer(let integer) = value else {
+                    throw malformed("tensor \(name) has a shape or offset that is no whole number")
+                }
+                integers.append(integer)
+            }
+            return integers
+        }
+    }
+
+    private static func checkCoverage(_ entries: [Entry], dataBytes: Int) throws(TensorFileError) {
+        let ordered = entries.sorted {
+            ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
+        }
+        var end = 0
+        for entry in ordered {
+            guard entry.range.lowerBound == end else {
+                throw malformed("tensor \(entry.name) begins at \(entry.range.lowerBound), not at \(end)")
+            }
+            end = entry.range.upperBound
+        }
+        guard end == dataBytes else {
+            throw malformed("its tensors take \(end) bytes and \(dataBytes) are there")
+        }
+    }
+
+    /// Writes a file, tensors in the order of their names; it is there in full or not at all.
+    public static func write(_ collection: TensorCollection, to path: String) throws(TensorFileError) {
+        let header = Safetensors.header(of: collection)
+        guard header.count - 8 <= maximumHeaderBytes else {
+            throw TensorFileError(.unwritable, "can't write \(path): names and metadata exceed 100 MB")
+        }
+        try Files.writeAtomically(path) { (write) throws(TensorFileError) in
+            try write(header)
+            for tensor in collection.tensors { try write(tensor.bytes) }
+        }
+    }
+
+    /// The header with its length, padded to a multiple of eight bytes.
+    static func header(of collection: TensorCollection) -> [UInt8] {
+        var members: [String] = []
+        if !collection.metadata.isEmpty {
+            let texts = collection.metadata.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+                .map { "\(jsonQuoted($0.key)):\(jsonQuoted($0.value))" }
+            members.append("\"__metadata__\":{\(texts.joined(separator: ","))}")
+        }
+        var offset = 0
+        for tensor in collection.tensors {
+            let shape = tensor.shape.dimensions.map(String.init).joined(separator: ",")
+            let end = offset + tensor.bytes.count
+            members.append(
+                "\(jsonQuoted(tensor.name.value)):{\"dtype\":\"\(tensor.dtype.rawValue)\",\"shape\":[\(shape)],"
+                    + "\"data_offsets\":[\(offset),\(end)]}")
+            offset = end
+        }
+        var json = Array("{\(members.joined(separator: ","))}".utf8)
+        while json.count % 8 != 0 { json.append(0x20) }
+        return withUnsafeBytes(of: UInt64(json.count).littleEndian) { Array($0) } + json
+    }
+}

@@ -1,0 +1,112 @@
+import Cluster
+import Foundation
+import LCCheckpoint
+import MachineCore
+import Node
+import Training
+
+/// What a coordinator tells every node that joins: the configuration, and the sizes that the data decides.
+struct RunDescription: Codable {
+    var yaml: String
+    var users: Int?
+    var items: Int?
+    var mean: Float?
+
+    /// - Throws: `DataError` for a factorization whose data can't be read; other models need no data here.
+    init(configuration: ClusterConfiguration) throws {
+        yaml = configuration.yaml()
+        guard configuration.model.kind == .mf else { return }
+        let dataset = try loadDataset(kind: configuration.dataKind, path: configuration.data.path)
+        guard case .ratings(let ratings) = dataset else {
+            throw DataError.unsuitable("model mf learns from ratings, and data.kind names images")
+        }
+        users = ratings.userCount
+        items = ratings.itemCount
+        mean = ratings.mean
+    }
+
+    init(json: String) throws { self = try JSONDecoder().decode(RunDescription.self, from: Data(json.utf8)) }
+
+    var json: String {
+        get throws { String(decoding: try JSONEncoder().encode(self), as: UTF8.self) }
+    }
+
+    func plan() throws -> RunPlan {
+        let configuration = try ClusterConfiguration.parse(
+            yaml: yaml, file: "the run's configuration", overrides: [])
+        let shape: ModelShape =
+            switch configuration.model.kind {
+            case .mlr: .mlr(inputs: 784, classes: 10)
+            case .lenet5: .lenet5
+            case .mf:
+                .mf(
+                    users: users ?? 0, items: items ?? 0,
+                    rank: configuration.model.rank ?? ModelShape.defaultRank,
+                    mean: mean ?? 0)
+            }
+        return configuration.plan(shape: shape)
+    }
+}
+
+// Names of the library's types that the configuration's own ones of the same name hide.
+typealias SampleKind = Training.DataKind
+typealias UpdateRule = Training.OptimizerKind
+
+extension ClusterConfiguration {
+    var dataKind: SampleKind {
+        switch data.kind {
+        case .mnist: .mnist
+        case .fashionMNIST: .fashionMNIST
+        case .movielens: .movielens
+        case .synthetic: model.kind == .mf ? .syntheticRatings : .synthetic
+        }
+    }
+
+    func plan(shape: ModelShape) -> RunPlan {
+        var settings = RunSettings(shards: cluster.shards, workers: cluster.workers, stores: cluster.stores)
+        settings.replicas = checkpoint.replicas
+        settings.writeQuorum = checkpoint.writeQuorum
+        switch training.consistency {
+        case .bsp: settings.staleness = 0
+        case .ssp: settings.staleness = training.staleness ?? 1
+        case .asp: settings.staleness = nil
+        }
+        settings.steps = UInt64(training.steps)
+        settings.checkpointEvery = UInt64(checkpoint.every)
+        settings.baseEvery = UInt64(checkpoint.baseEvery)
+        settings.maxLag = checkpoint.maxLag
+        settings.partialRecovery = recovery.mode == .partial
+        settings.keepLast = checkpoint.keep.last
+        settings.keepEvery = UInt64(checkpoint.keep.every)
+        settings.heartbeat = .milliseconds(timing.heartbeatMs)
+        settings.lease = .milliseconds(timing.leaseMs)
+        return RunPlan(
+            settings: settings, shape: shape, optimizer: optimizerKind, codec: checkpoint.codec.settings,
+            slotCodec: checkpoint.slotsCodec.settings, seed: training.seed, batch: training.batch,
+            data: dataKind,
+            dataPath: data.path)
+    }
+
+    private var optimizerKind: UpdateRule {
+        let optimizer = training.optimizer
+        let rate = Float(optimizer.learningRate)
+        return switch optimizer.kind {
+        case .sgd: .sgd(learningRate: rate, momentum: Float(optimizer.momentum))
+        case .adagrad: .adagrad(learningRate: rate, epsilon: Float(optimizer.epsilon))
+        case .adam:
+            .adam(
+                learningRate: rate, beta1: Float(optimizer.beta1), beta2: Float(optimizer.beta2),
+                epsilon: Float(optimizer.epsilon))
+        }
+    }
+}
+
+extension ClusterConfiguration.Codec {
+    var settings: CodecSettings {
+        let coder: CodecSettings.Entropy = entropy == .huffman ? .huffman : .best
+        return switch kind {
+        case .lc: CodecSettings(kind: .lc(bits: bits), entropy: coder)
+        case .exact: CodecSettings(kind: .exact, entropy: coder)
+        }
+    }
+}
