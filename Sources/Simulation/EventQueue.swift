@@ -25,7 +25,8 @@ struct EventQueue<Item> {
             var parent = 0
             while true {
                 var best = parent
-                for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && precedes(child, best) {
+                for child in [2 * parent + 1, 2 * parent + 2]
+                where child < heap.count && precedes(child, best) {
                     best = child
                 }
                 guard best != parent else { break }

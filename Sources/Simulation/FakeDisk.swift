@@ -23,14 +23,14 @@ struct FakeDisk {
     private(set) var unsynced: [Entry] = []
     var isFull = false
     var failsSync = false
-    var forgetsPromises = false
 
     /// Puts writes where a crash may lose them.
     mutating func write(_ writes: [StoreMachine.Write]) {
         for write in writes {
             switch write {
             case .promise(let epoch): unsynced.append(.promise(epoch))
-            case .record(let part, let payload): unsynced.append(.record(Record(part: part, payload: payload)))
+            case .record(let part, let payload):
+                unsynced.append(.record(Record(part: part, payload: payload)))
             case .manifest(let manifest): unsynced.append(.manifest(manifest))
             case .drop(let key): unsynced.append(.drop(key))
             }
@@ -57,7 +57,6 @@ struct FakeDisk {
         let kept = unsynced.prefix(random.below(unsynced.count + 1))
         for entry in kept { settle(entry) }
         unsynced = []
-        if forgetsPromises { promisedEpoch = 0 }
     }
 
     mutating func wipe() {

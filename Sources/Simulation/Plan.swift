@@ -7,13 +7,11 @@ import Wire
 public enum Mutant: String, Sendable, CaseIterable {
     /// A store acknowledges before its disk has synced, and the sync comes much later.
     case ackBeforeSync = "ack-before-sync"
-    /// A store forgets its promises when it restarts, and takes no new one from a view.
-    case forgetPromises = "forget-promises"
     /// A coordinator goes on though another one leads.
     case ignoreLeader = "ignore-leader"
-    /// A shard's arithmetic takes each delta of a chain as it comes, with one bit changed.
+    /// A restored shard goes on from parameters in which one value is wrong.
     case wrongRestore = "wrong-restore"
-    /// A shard applies each step's gradients twice.
+    /// A shard applies the gradients of every fifth step once more.
     case applyTwice = "apply-twice"
 }
 

@@ -25,5 +25,7 @@ struct SimulationRandom: Sendable {
     mutating func pick<Item>(_ items: [Item]) -> Item { items[below(items.count)] }
 
     /// Nanoseconds, evenly between two numbers of milliseconds.
-    mutating func span(_ low: Double, _ high: Double) -> UInt64 { UInt64((low + (high - low) * unit()) * 1e6) }
+    mutating func span(_ low: Double, _ high: Double) -> UInt64 {
+        UInt64((low + (high - low) * unit()) * 1e6)
+    }
 }

@@ -21,7 +21,9 @@ extension World {
         if !isCalm && random.chance(0.01) { takes += random.span(5, 120) }
         if case .store(.write(let writes)) = job {
             let store = process.place.index
-            if let problem = checkers.writesAre(writes) { return fail("proved: store-\(store) is to write \(problem)") }
+            if let problem = checkers.writesAre(writes) {
+                return fail("proved: store-\(store) is to write \(problem)")
+            }
             if plan.mutant == .ackBeforeSync { takes = 1000 }
         }
         queue.add(.jobDone(process: process.id), at: now + takes)
@@ -33,7 +35,9 @@ extension World {
         process.isWorking = false
         switch job {
         case .coordinator(let action):
-            if let completion = persist(action, by: process) { drive(process, coordinator: .completed(completion)) }
+            if let completion = persist(action, by: process) {
+                drive(process, coordinator: .completed(completion))
+            }
         case .shard(let action):
             if let completion = compute(action, process) { drive(process, shard: .completed(completion)) }
         case .store(let action): drive(process, store: .completed(touchDisk(action, process)))
@@ -47,7 +51,9 @@ extension World {
     func persist(_ action: CoordinatorMachine.Action, by process: Process) -> CoordinatorMachine.Completion? {
         guard case .persist(let state, let commits, let deletes) = action else { return nil }
         guard database.leader == process.id || plan.mutant == .ignoreLeader else { return .notLeader }
-        say("\(process.label) persists epoch \(state.epoch) line \(state.line) \(state.phase) committed \(state.committedStep), commits \(commits.map(\.step))")
+        say(
+            "\(process.label) persists epoch \(state.epoch) line \(state.line) \(state.phase) committed \(state.committedStep), commits \(commits.map(\.step))"
+        )
         if let problem = checkers.persisted(state, commits, before: database, disks: disks) { fail(problem) }
         database.persist(state, commits: commits, deletes: deletes)
         return .persisted
@@ -73,11 +79,11 @@ extension World {
             }
             var parameters = state.apply(version: version, gradients: gradients)
             if plan.mutant == .applyTwice && version % 5 == 0 {
-                plan.initialParameters(state.range).withUnsafeBufferPointer { _ in }
-                parameters = Payload(count: parameters.count) { raw in
-                    parameters.withBytes { raw.copyMemory(from: $0) }
-                    raw.bindMemory(to: Float.self)[0] += 0.5
-                }
+                let again = ShardState(
+                    range: state.range, optimizer: .sgd(learningRate: 0.05), codec: plan.codec,
+                    slotCodec: plan.codec)
+                parameters.withFloats { again.initialize($0) }
+                parameters = again.apply(version: 1, gradients: gradients)
             }
             return .applied(version: version, parameters: parameters)
         case .encode(let step, let asBase):
@@ -119,9 +125,16 @@ extension World {
         guard link.isLast else { return .linkRestored(line: link.line, step: last) }
         let digest = state.reconstructionDigest?.description ?? ""
         guard digest == link.stateDigest else {
-            return .restoreFailed(line: link.line, reason: "the chain leads to \(digest), not to \(link.stateDigest)")
+            return .restoreFailed(
+                line: link.line, reason: "the chain leads to \(digest), not to \(link.stateDigest)")
         }
-        let parameters = state.adoptReconstruction(version: link.resumeVersion)
+        var parameters = state.adoptReconstruction(version: link.resumeVersion)
+        if plan.mutant == .wrongRestore {
+            parameters = Payload(count: parameters.count) { raw in
+                parameters.withBytes { raw.copyMemory(from: $0) }
+                raw.bindMemory(to: Float.self)[0] += 0.5
+            }
+        }
         process.applied = (link.line, link.resumeVersion)
         checkers.restored(process.place.index, line: link.line, step: last)
         return .restored(line: link.line, step: last, stateDigest: digest, parameters: parameters)
@@ -133,7 +146,9 @@ extension World {
         let store = process.place.index
         switch action {
         case .write(let writes):
-            if disks[store].isFull { return .writeFailed(reason: "no space is left on the disk", fatal: false) }
+            if disks[store].isFull {
+                return .writeFailed(reason: "no space is left on the disk", fatal: false)
+            }
             if disks[store].failsSync {
                 disks[store].failsSync = false
                 return .writeFailed(reason: "fsync failed", fatal: true)
@@ -144,15 +159,20 @@ extension World {
             } else {
                 disks[store].sync()
             }
-            for case .promise(let epoch) in writes { checkers.promises[store] = max(checkers.promises[store], epoch) }
+            for case .promise(let epoch) in writes {
+                checkers.promises[store] = max(checkers.promises[store], epoch)
+            }
             return .written
         case .read(let parts, let purpose):
             var bytes: [UInt8] = []
             for part in parts {
-                guard let record = disks[store].intact(part.shard, part.step, payloadDigest: part.payloadDigest) else {
+                guard
+                    let record = disks[store].intact(part.shard, part.step, payloadDigest: part.payloadDigest)
+                else {
                     let key = StoreMachine.Key(shard: part.shard, step: part.step)
                     return .readFailed(
-                        StoreMachine.Damage(key: key, what: "step \(part.step) of shard-\(part.shard) is damaged"), purpose)
+                        StoreMachine.Damage(
+                            key: key, what: "step \(part.step) of shard-\(part.shard) is damaged"), purpose)
                 }
                 record.payload.withBytes { bytes.append(contentsOf: $0) }
             }
@@ -161,7 +181,8 @@ extension World {
         case .verify(let asked, let repair):
             let damages = disks[store].records.keys.sorted().filter { disks[store].records[$0]!.isDamaged }
                 .map { StoreMachine.Damage(key: $0, what: "step \($0.step) is damaged") }
-            return .verified(asked: asked, checked: disks[store].records.count, damages: damages, repair: repair)
+            return .verified(
+                asked: asked, checked: disks[store].records.count, damages: damages, repair: repair)
         }
     }
 

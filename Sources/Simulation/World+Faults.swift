@@ -68,7 +68,9 @@ extension World {
         nextCut += 1
         if random.chance(0.5) {
             for index in connections.indices where connections[index].isOpen {
-                let ends = [processes[connections[index].dialer].place, processes[connections[index].acceptor].place]
+                let ends = [
+                    processes[connections[index].dialer].place, processes[connections[index].acceptor].place,
+                ]
                 if ends == [a, b] || ends == [b, a] {
                     queue.add(.closed(connection: index), at: now + random.span(1, 200))
                 }
@@ -84,7 +86,20 @@ extension World {
                 manifest.parts.allSatisfy { checkers.replicasHolding($0, disks) >= plan.settings.replicas }
             }
             && (database.state?.phase == .running || database.state?.phase == .finished)
-            && (0..<disks.count).allSatisfy { store in live(.store(store)).contains { $0.isJoined && !$0.isPaused } }
+            && disks.allSatisfy { disk in
+                disk.records.values.allSatisfy { record in
+                    !record.isDamaged
+                        && (Int64(record.part.step) <= (database.state?.committedStep ?? -1)
+                            || disks.filter {
+                                $0.intact(
+                                    record.part.shard, record.part.step,
+                                    payloadDigest: record.part.payloadDigest) != nil
+                            }.count == plan.settings.replicas)
+                }
+            }
+            && (0..<disks.count).allSatisfy { store in
+                live(.store(store)).contains { $0.isJoined && !$0.isPaused }
+            }
     }
 
     private func wipe() -> Bool {
@@ -122,21 +137,27 @@ extension World {
         }
         for process in processes where process.isAlive && process.isPaused { resume(process) }
         queue.add(.askRepair(id: 1), at: now + 2_000_000_000)
-        for place in places where live(place).isEmpty { queue.add(.start(place), at: now + random.span(1, 50)) }
+        for place in places where live(place).isEmpty {
+            queue.add(.start(place), at: now + random.span(1, 50))
+        }
     }
 
     // MARK: The end
 
     func inspect() {
         if let problem = checkers.restoresAgree() { return fail(problem) }
-        if now > liveBound { return fail("live: not done \(liveBound / 1_000_000) ms after the start\n" + dump()) }
+        if now > liveBound {
+            return fail("live: not done \(liveBound / 1_000_000) ms after the start\n" + dump())
+        }
         queue.add(.inspect, at: now + 100_000_000)
         guard isCalm, let state = database.state, state.phase == .finished,
             state.committedStep >= Int64(plan.settings.steps),
             let last = database.manifests[plan.settings.steps]
         else { return }
         // Whole again: every replica of every shard holds the last step.
-        guard last.parts.allSatisfy({ checkers.replicasHolding($0, disks) == plan.settings.replicas }) else { return }
+        guard last.parts.allSatisfy({ checkers.replicasHolding($0, disks) == plan.settings.replicas }) else {
+            return
+        }
         for part in last.parts {
             for store in Placement.stores(
                 ofShard: Int(part.shard), stores: plan.settings.stores, replicas: plan.settings.replicas)
@@ -147,7 +168,8 @@ extension World {
             }
             if plan.settings.staleness == 0 && plan.codec.kind == .exact && !plan.settings.partialRecovery {
                 guard checkers.reference(Int(part.shard)) == part.stateDigest else {
-                    return fail("deterministic: shard-\(part.shard) ends in other bits than a run without faults")
+                    return fail(
+                        "deterministic: shard-\(part.shard) ends in other bits than a run without faults")
                 }
             }
         }
@@ -160,12 +182,15 @@ extension World {
         if let state = database.state {
             lines.append(
                 "database: epoch \(state.epoch) line \(state.line) \(state.phase) committed \(state.committedStep) "
-                    + "target \(state.targetStep) lost \(state.lostShards) manifests \(database.manifests.keys.sorted().suffix(5))")
+                    + "target \(state.targetStep) lost \(state.lostShards) manifests \(database.manifests.keys.sorted().suffix(5))"
+            )
         }
         for process in processes where process.isAlive {
             let own = process.identity
-            var line = "\(process.label) incarnation \(own.incarnation) epoch \(own.epoch) jobs \(process.jobs.count) "
-            line += "dials \(process.dials.keys.sorted().map { "\($0):\(process.dials[$0]!.connection.map(String.init) ?? "-")" }) "
+            var line =
+                "\(process.label) incarnation \(own.incarnation) epoch \(own.epoch) jobs \(process.jobs.count) "
+            line +=
+                "dials \(process.dials.keys.sorted().map { "\($0):\(process.dials[$0]!.connection.map(String.init) ?? "-")" }) "
             line += process.isPaused ? "paused " : ""
             line += process.isJoined ? "" : "not joined "
             line += process.coordinator.map { $0.stateSentence } ?? ""
@@ -173,6 +198,13 @@ extension World {
             line += process.worker.map { $0.stateSentence } ?? ""
             line += process.store.map { $0.stateSentence } ?? ""
             lines.append(line)
+        }
+        for part in database.manifests[UInt64(max(database.state?.committedStep ?? 0, 0))]?.parts ?? [] {
+            for store in Placement.stores(
+                ofShard: Int(part.shard), stores: plan.settings.stores, replicas: plan.settings.replicas)
+            where checkers.chain(part, on: disks[store.index]) == nil {
+                lines.append("\(store) lacks \(checkers.firstGap(part, on: disks[store.index]))")
+            }
         }
         return lines.joined(separator: "\n")
     }

@@ -1,9 +1,9 @@
 import MachineCore
+import ParameterState
 import ShardLogic
 import StoreLogic
 import Wire
 import WorkerLogic
-import ParameterState
 
 /// Connections, and what happens to messages on them.
 extension World {
@@ -45,7 +45,8 @@ extension World {
         }
         queue.add(.deliver(connection: route, to: receiver, envelope, payload), at: at)
         if !isCalm && random.chance(plan.duplicateProbability) {
-            queue.add(.deliver(connection: route, to: receiver, envelope, payload), at: at + random.span(0, 20))
+            queue.add(
+                .deliver(connection: route, to: receiver, envelope, payload), at: at + random.span(0, 20))
         }
     }
 
@@ -71,19 +72,24 @@ extension World {
         }
         for node in wanted.keys.sorted() where process.dials[node] == nil {
             process.dials[node] = Dial(endpoint: wanted[node]!, connection: nil)
-            queue.add(.dial(process: process.id, target: node, endpoint: wanted[node]!), at: now + random.span(0.2, 2))
+            queue.add(
+                .dial(process: process.id, target: node, endpoint: wanted[node]!),
+                at: now + random.span(0.2, 2))
         }
     }
 
     func dial(_ process: Process, _ target: NodeID, _ endpoint: String) {
-        guard let dial = process.dials[target], dial.endpoint == endpoint, dial.connection == nil else { return }
+        guard let dial = process.dials[target], dial.endpoint == endpoint, dial.connection == nil else {
+            return
+        }
         let listener: Process?
         if target == .coordinator {
             listener = currentCoordinator >= 0 ? processes[currentCoordinator] : nil
         } else {
             listener = processes.first { $0.endpoint == endpoint }
         }
-        guard let listener, listener.isAlive, !isCut(process.place, listener.place), !isCut(listener.place, process.place)
+        guard let listener, listener.isAlive, !isCut(process.place, listener.place),
+            !isCut(listener.place, process.place)
         else { return redial(process, target) }
         connections.append(Connection(dialer: process.id, acceptor: listener.id))
         process.dials[target]?.connection = connections.count - 1
@@ -92,7 +98,9 @@ extension World {
 
     func redial(_ process: Process, _ target: NodeID) {
         guard process.isAlive, let dial = process.dials[target] else { return }
-        queue.add(.dial(process: process.id, target: target, endpoint: dial.endpoint), at: now + random.span(10, 60))
+        queue.add(
+            .dial(process: process.id, target: target, endpoint: dial.endpoint), at: now + random.span(10, 60)
+        )
     }
 
     func close(_ connection: Int) {
@@ -135,7 +143,8 @@ extension World {
         if case .refused(let refusal)? = envelope.body, refusal.nonce == process.nonce, refusal.fatal {
             return kill(process, cause: refusal.reason)
         }
-        guard case .joined(let joined)? = envelope.body, joined.nonce == process.nonce, let node = NodeID(joined.node)
+        guard case .joined(let joined)? = envelope.body, joined.nonce == process.nonce,
+            let node = NodeID(joined.node)
         else { return }
         process.name = node
         let identity = Identity(
@@ -150,7 +159,8 @@ extension World {
             process.state = ShardState(
                 range: range, optimizer: plan.optimizer, codec: plan.codec, slotCodec: plan.codec)
         case .worker:
-            process.worker = WorkerMachine(membership: membership, settings: settings, elements: plan.elements)
+            process.worker = WorkerMachine(
+                membership: membership, settings: settings, elements: plan.elements)
         case .store:
             let found = disks[node.index].found(seesDamage: random.chance(0.5))
             process.store = StoreMachine(
@@ -176,7 +186,8 @@ extension World {
         case .heartbeatReply(let m): "HeartbeatReply committed \(m.committedStep)"
         case .view(let m):
             "View \(m.number) epoch \(m.epoch) line \(m.line) \(m.phase) committed \(m.committedStep) resume \(m.resumeVersion) "
-                + m.restores.map { "restore shard-\($0.shard)@\($0.step) inc \($0.incarnation)" }.joined(separator: ", ")
+                + m.restores.map { "restore shard-\($0.shard)@\($0.step) inc \($0.incarnation)" }.joined(
+                    separator: ", ")
         case .prepared(let m): "Prepared \(m.parts.map { "\($0.step)" }.joined(separator: " "))"
         case .restored(let m): "Restored line \(m.line) step \(m.step)"
         case .restoreFailed(let m): "RestoreFailed line \(m.line) step \(m.step) \(m.reason)"
@@ -189,11 +200,14 @@ extension World {
         case .pull(let m): "Pull version \(m.version)"
         case .parameters(let m): "Parameters version \(m.version) clock \(m.slotClock)"
         case .push(let m): "Push clock \(m.clock) want \(m.wantVersion)"
-        case .append(let m): "Append shard-\(m.part.shard) step \(m.part.step) \(m.part.kind) epoch \(m.part.epoch)"
+        case .append(let m):
+            "Append shard-\(m.part.shard) step \(m.part.step) \(m.part.kind) epoch \(m.part.epoch)"
         case .appended(let m): "Appended shard-\(m.shard) step \(m.step)"
         case .appendRefused(let m): "AppendRefused shard-\(m.shard) step \(m.step): \(m.reason)"
-        case .fetchChain(let m): "FetchChain shard-\(m.shard) step \(m.step) after \(m.afterStep) request \(m.request)"
-        case .chainPart(let m): "ChainPart request \(m.request) parts \(m.parts.map { "\($0.step)" }.joined(separator: " ")) last \(m.last)"
+        case .fetchChain(let m):
+            "FetchChain shard-\(m.shard) step \(m.step) after \(m.afterStep) request \(m.request)"
+        case .chainPart(let m):
+            "ChainPart request \(m.request) parts \(m.parts.map { "\($0.step)" }.joined(separator: " ")) last \(m.last)"
         case .fetchFailed(let m): "FetchFailed shard-\(m.shard) step \(m.step): \(m.reason)"
         case .inventoryRequest: "InventoryRequest"
         case .inventory(let m): "Inventory \(m.parts.count) parts"

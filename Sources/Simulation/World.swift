@@ -47,7 +47,6 @@ final class World {
         self.trace = trace
         random = SimulationRandom(seed: plan.seed &+ 77)
         disks = Array(repeating: FakeDisk(), count: plan.settings.stores)
-        if plan.mutant == .forgetPromises { for index in disks.indices { disks[index].forgetsPromises = true } }
         checkers = Checkers(plan: plan)
         for place in places { queue.add(.start(place), at: random.span(0, 30)) }
         if !plan.faults.isEmpty { queue.add(.fault, at: random.span(100, 600)) }
@@ -71,7 +70,8 @@ final class World {
 
     var milliseconds: String {
         let thousandths = now / 1000 % 1000
-        return "\(now / 1_000_000)." + String(repeating: "0", count: 3 - String(thousandths).count) + "\(thousandths) ms"
+        return "\(now / 1_000_000)." + String(repeating: "0", count: 3 - String(thousandths).count)
+            + "\(thousandths) ms"
     }
 
     func say(_ text: @autoclosure () -> String) {
@@ -143,7 +143,9 @@ final class World {
             tell(process, .tick)
         } else {
             process.dials[.coordinator] = Dial(endpoint: "coordinator", connection: nil)
-            queue.add(.dial(process: process.id, target: .coordinator, endpoint: "coordinator"), at: now + random.span(0.2, 2))
+            queue.add(
+                .dial(process: process.id, target: .coordinator, endpoint: "coordinator"),
+                at: now + random.span(0.2, 2))
         }
     }
 
@@ -170,14 +172,17 @@ final class World {
             _ = persist(action, by: process)
         }
         if process.place.role == .store {
-            if let job = process.jobs.first, case .store(.write(let writes)) = job, !disks[process.place.index].isFull {
+            if let job = process.jobs.first, case .store(.write(let writes)) = job,
+                !disks[process.place.index].isFull
+            {
                 disks[process.place.index].write(writes)
             }
             disks[process.place.index].crash(&random)
         }
         for connection in connections.indices
         where connections[connection].isOpen
-            && (connections[connection].dialer == process.id || connections[connection].acceptor == process.id)
+            && (connections[connection].dialer == process.id
+                || connections[connection].acceptor == process.id)
         {
             queue.add(.closed(connection: connection), at: now + random.span(0.1, 5))
         }
@@ -315,10 +320,14 @@ final class World {
         for effect in effects {
             switch effect {
             case .send(.appended, _, _):
-                fail("fenced: store-\(store) acknowledged step \(part.step) of epoch \(part.epoch) after a promise of \(checkers.promises[store])")
+                fail(
+                    "fenced: store-\(store) acknowledged step \(part.step) of epoch \(part.epoch) after a promise of \(checkers.promises[store])"
+                )
             case .perform(.write(let writes)):
                 for case .record(let written, _) in writes where written == part {
-                    fail("fenced: store-\(store) writes step \(part.step) of epoch \(part.epoch) after a promise of \(checkers.promises[store])")
+                    fail(
+                        "fenced: store-\(store) writes step \(part.step) of epoch \(part.epoch) after a promise of \(checkers.promises[store])"
+                    )
                 }
             case .send, .perform, .report, .exit: break
             }
@@ -345,14 +354,19 @@ final class World {
         say("\(process.label) [\(decision.kind)] \(decision.sentence)")
         switch decision.kind {
         case "single-writer", "proved", "unrecoverable", "monotonic":
-            if decision.level == .error { fail("\(process.label) reports \(decision.kind): \(decision.sentence)") }
+            if decision.level == .error {
+                fail("\(process.label) reports \(decision.kind): \(decision.sentence)")
+            }
         default: break
         }
     }
 
     private func scheduleTimer(_ process: Process) {
-        guard process.isAlive, let deadline = process.nextDeadline, deadline.nanoseconds != .max else { return }
-        let wanted = deadline.nanoseconds > process.clockOffset ? deadline.nanoseconds - process.clockOffset : 0
+        guard process.isAlive, let deadline = process.nextDeadline, deadline.nanoseconds != .max else {
+            return
+        }
+        let wanted =
+            deadline.nanoseconds > process.clockOffset ? deadline.nanoseconds - process.clockOffset : 0
         if wanted <= now {
             process.spins += 1
             if process.spins > 2000 { return fail("live: \(process.label) asks for ticks without end") }

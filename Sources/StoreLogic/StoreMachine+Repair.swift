@@ -124,7 +124,7 @@ extension StoreMachine {
     mutating func noticeGap(before part: Part, at now: Instant) {
         guard part.kind == .delta, inventoryDue == nil else { return }
         let base = Key(shard: part.shard, step: part.baseStep)
-        guard index[base] == nil, repairs[base] == nil else { return }
+        guard index[base]?.stateDigest != part.baseDigest, repairs[base] == nil else { return }
         refreshInventories(at: now)
     }
 
@@ -153,7 +153,14 @@ extension StoreMachine {
         var missing = 0
         for part in inventory.parts where holds(part.shard) {
             let key = Key(shard: part.shard, step: part.step)
-            guard index[key] == nil else { continue }
+            if let known = index[key] {
+                // A record of a timeline that was given up makes room for the one that took its place.
+                let isCommitted =
+                    manifests[key.step]?.parts.contains {
+                        $0.shard == key.shard && $0.payloadDigest == known.payloadDigest
+                    } ?? false
+                guard known.payloadDigest != part.payloadDigest, part.line > known.line, !isCommitted else { continue }
+            }
             startRepair(part, at: now)
             missing += 1
         }

@@ -1,0 +1,27 @@
+import Testing
+
+@testable import Simulation
+
+/// Seeds that once found a mistake, with what it was.
+@Suite struct KeptSeedsTests {
+    @Test(
+        arguments: [
+            (0, "compaction freed a record that was on its way to the disk"),
+            (9, "the coordinator asked for ticks without end while a transaction was under way"),
+            (41, "stores dropped steps whose commit was still on its way to the coordinator's disk"),
+            (44, "stores dropped steps whose commit was still on its way to the coordinator's disk"),
+            (56, "the last checkpoint of a survivor stayed on the timeline before"),
+            (90, "a part that did not reach a replica was never fetched"),
+            (125, "a part was told of before those that it builds on were durable"),
+            (179, "a restarted coordinator forgot which shards were lost meanwhile"),
+            (186, "a replica kept a record of a timeline that was given up"),
+            (286, "a store asked without end for a payload that nobody holds"),
+            (368, "a wiped store buried its peer under repairs"),
+            (628, "the run did not begin when the missing store was heard again"),
+            (896, "a survivor that was counted as lost later was never restored"),
+        ] as [(UInt64, String)])
+    func holds(seed: UInt64, was: String) {
+        let outcome = Simulation.run(seed: seed)
+        #expect(outcome.failure == nil, "\(was) (varve simulate --seed \(seed) --trace)")
+    }
+}
