@@ -4,14 +4,16 @@ import Training
 
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measure what checkpoints and distribution cost, as ratios within one run.",
+        commandName: "bench",
+        abstract: "Measure what checkpoints and distribution cost, as ratios within one run.",
         subcommands: [DataPlane.self])
 
     /// Training with a parameter server, with and without checkpoints, against training in one process.
     struct DataPlane: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "data-plane",
-            abstract: "Time training in one process, on a cluster, and on a cluster with a checkpoint every step.",
+            abstract:
+                "Time training in one process, on a cluster, and on a cluster with a checkpoint every step.",
             discussion: """
                 Runs pairs of clusters in turn, without and with checkpoints, and takes medians, because machines are noisy.
 
@@ -40,7 +42,8 @@ struct BenchCommand: AsyncParsableCommand {
             let efficiency = local / (median(perSample) * 2)
             let fields: [(String, String)] = [
                 ("model", "\"lenet5\""), ("shards", "\(shards)"), ("workers", "2"), ("batch", "\(batch)"),
-                ("steps", "\(steps)"), ("pairs", "\(pairs)"), ("local_microseconds_per_sample", text(local * 1e6)),
+                ("steps", "\(steps)"), ("pairs", "\(pairs)"),
+                ("local_microseconds_per_sample", text(local * 1e6)),
                 ("step_ms_without_checkpoints", text(median(off) * 1e3)),
                 ("step_ms_with_checkpoints", text(median(on) * 1e3)),
                 ("checkpoint_overhead_percent", text(median(overheads))),
@@ -72,7 +75,8 @@ struct BenchCommand: AsyncParsableCommand {
         }
 
         private func clusterSecondsPerStep(every: Int) throws -> Double {
-            let folder = NSTemporaryDirectory() + "/varve-bench-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+            let folder =
+                NSTemporaryDirectory() + "/varve-bench-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
             defer { try? FileManager.default.removeItem(atPath: folder) }
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
             let config = folder + "/bench.yaml"
@@ -85,7 +89,8 @@ struct BenchCommand: AsyncParsableCommand {
             """.write(toFile: config, atomically: true, encoding: .utf8)
             let process = Process()
             process.executableURL = URL(fileURLWithPath: programPath())
-            process.arguments = ["up", config, "--run-dir", folder + "/run", "--json"] + set.flatMap { ["--set", $0] }
+            process.arguments =
+                ["up", config, "--run-dir", folder + "/run", "--json"] + set.flatMap { ["--set", $0] }
             let pipe = Pipe()
             process.standardOutput = pipe
             try process.run()
@@ -100,7 +105,8 @@ struct BenchCommand: AsyncParsableCommand {
                     let line = buffer[buffer.startIndex..<end]
                     buffer = buffer[(end + 1)...]
                     guard let object = try? JSONSerialization.jsonObject(with: line) as? [String: Any],
-                        object["event"] as? String == "step", let step = (object["step"] as? NSNumber)?.intValue
+                        object["event"] as? String == "step",
+                        let step = (object["step"] as? NSNumber)?.intValue
                     else { continue }
                     times.append((step, now))
                 }
