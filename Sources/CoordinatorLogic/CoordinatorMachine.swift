@@ -135,6 +135,8 @@ public struct CoordinatorMachine: Machine {
         }
         durable.epoch += 1
         epochAtStart = durable.epoch
+        // Notices count on over the lives of a coordinator, so that a follower can tell old ones from new ones.
+        noticeNumber = durable.epoch << 32
         durable.targetStep = settings.steps
         for manifest in manifests { self.manifests[manifest.step] = manifest }
         for member in durable.members {

@@ -47,9 +47,7 @@ public final class ToolClient: Sendable {
                     answered.signal()
                 case .notice(let notice):
                     let handler = state.withLock { state -> (@Sendable (String) -> Void)? in
-                        // A coordinator that was started anew counts from 1 again.
-                        guard notice.number > state.lastNotice || notice.number + 4096 < state.lastNotice
-                        else { return nil }
+                        guard notice.number > state.lastNotice else { return nil }
                         state.lastNotice = notice.number
                         return state.onNotice
                     }
@@ -134,9 +132,6 @@ public final class ToolClient: Sendable {
             state.following = true
         }
     }
-
-    /// A coordinator was started anew: its notices count from 1 again.
-    public func coordinatorRestarted() { shared.state.withLock { $0.lastNotice = 0 } }
 
     public func tellExit(of node: String, pid: UInt32, cause: String, ageMilliseconds: Double) {
         var exit = NodeExited()

@@ -161,7 +161,6 @@ final class UpSession: Sendable {
     /// A coordinator that was started anew is told of its predecessor's death once it answers.
     private func welcomeCoordinator() {
         guard let client = clientBox.withLock({ $0 }) else { return }
-        client.coordinatorRestarted()
         let thread = Thread { [weak self] in
             guard (try? client.ask("status", timeoutSeconds: 30)) != nil, let self else { return }
             let died = state.withLock { state in

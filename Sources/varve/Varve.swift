@@ -19,6 +19,7 @@ struct Varve: AsyncParsableCommand {
             UpCommand.self, StatusCommand.self, TopCommand.self, KillCommand.self, DownCommand.self,
             ExportCommand.self,
             CheckpointsCommand.self, LogsCommand.self, ConfigCommand.self, DoctorCommand.self,
+            BenchCommand.self,
             CodecCommand.self, SimulateCommand.self,
             CoordinatorCommand.self, ShardCommand.self, StoreCommand.self, WorkerCommand.self,
         ]
