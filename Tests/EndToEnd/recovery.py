@@ -60,9 +60,9 @@ def random_kills_end_in_the_same_bits(folder):
     chance = random.Random(7)
     digests = set()
     for number in range(int(os.environ.get("REPETITIONS", "3"))):
-        cluster = Cluster(f"{folder}/run-{number}", config)
+        cluster = Cluster(f"{folder}/run-{number}", config, steps=800)
         try:
-            kills = sorted(chance.sample(range(5, 110), 4)) if number else []
+            kills = sorted(chance.sample(range(5, 300), 4)) if number else []
             for step in kills:
                 cluster.wait_step(step)
                 node = chance.choice(["shard-0", "shard-1", "shard-2", "worker-0", "worker-1", "store-1", "coordinator"])
