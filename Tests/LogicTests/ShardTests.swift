@@ -56,11 +56,15 @@ import Wire
     }
 
     private func applies(_ effects: [Effect<ShardMachine.Action>]) -> [(UInt64, Int)] {
-        effects.actions().compactMap { if case .apply(let version, let gradients) = $0 { (version, gradients.count) } else { nil } }
+        effects.actions().compactMap {
+            if case .apply(let version, let gradients) = $0 { (version, gradients.count) } else { nil }
+        }
     }
 
     private func parameters(_ effects: [Effect<ShardMachine.Action>]) -> [(NodeID, UInt64)] {
-        effects.sent().compactMap { if case .parameters(let reply) = $0.body { ($0.to, reply.version) } else { nil } }
+        effects.sent().compactMap {
+            if case .parameters(let reply) = $0.body { ($0.to, reply.version) } else { nil }
+        }
     }
 
     @Test func appliesWhenEverySlotHasPushed() {
@@ -103,7 +107,8 @@ import Wire
         var driver = running(settings)
         push(&driver, slot: 0, clock: 0, want: 1, incarnation: 8)
         let late = push(&driver, slot: 0, clock: 0, want: 1, incarnation: 7)
-        #expect(late.sent().contains { if case .refused(let refusal) = $0.body { refusal.fatal } else { false } })
+        #expect(
+            late.sent().contains { if case .refused(let refusal) = $0.body { refusal.fatal } else { false } })
     }
 
     @Test func partsAreToldOfInTheirOrder() {
@@ -146,7 +151,8 @@ import Wire
         durable(&driver, step: 0)
         for slot in 0..<2 { push(&driver, slot: slot, clock: 0, want: 1) }
         let order = view(
-            5, epoch: 2, line: 2, .restoring, members: members, restores: [restore(shard: 0, step: 0, digest: "d")])
+            5, epoch: 2, line: 2, .restoring, members: members,
+            restores: [restore(shard: 0, step: 0, digest: "d")])
         let asked = driver.hear(.view(order), from: .coordinator, epoch: 2)
         #expect(asked.sent().contains { if case .fetchChain = $0.body { true } else { false } })
         let late = driver.tell(.completed(.applied(version: 1, parameters: floats([1, 1]))))
@@ -161,10 +167,12 @@ import Wire
             2, .restoring, members: members,
             restores: [restore(shard: 0, step: 4, digest: base.part.stateDigest)], resume: 4)
         let asked = driver.hear(.view(order), from: .coordinator).sent()
-        guard let (request, store) = asked.compactMap({ message -> (UInt64, NodeID)? in
-            if case .fetchChain(let fetch) = message.body { return (fetch.request, message.to) }
-            return nil
-        }).first else {
+        guard
+            let (request, store) = asked.compactMap({ message -> (UInt64, NodeID)? in
+                if case .fetchChain(let fetch) = message.body { return (fetch.request, message.to) }
+                return nil
+            }).first
+        else {
             Issue.record("no store was asked")
             return
         }
@@ -175,8 +183,12 @@ import Wire
         #expect(driver.hear(.chainPart(answer), from: store, payload: base.payload).actions().count == 1)
         #expect(driver.hear(.chainPart(answer), from: store, payload: base.payload).actions().isEmpty)
         let done = driver.tell(
-            .completed(.restored(line: 1, step: 4, stateDigest: base.part.stateDigest, parameters: floats([1, 2]))))
-        #expect(done.sent().contains { if case .restored(let told) = $0.body { told.step == 4 && told.version == 4 } else { false } })
+            .completed(
+                .restored(line: 1, step: 4, stateDigest: base.part.stateDigest, parameters: floats([1, 2]))))
+        #expect(
+            done.sent().contains {
+                if case .restored(let told) = $0.body { told.step == 4 && told.version == 4 } else { false }
+            })
         #expect(driver.machine.version == 4)
     }
 }

@@ -4,7 +4,9 @@ import Testing
 import Wire
 
 @Suite struct StoreTests {
-    private func store(_ found: StoreMachine.Found = StoreMachine.Found(), epoch: UInt64 = 1) -> Driver<StoreMachine> {
+    private func store(_ found: StoreMachine.Found = StoreMachine.Found(), epoch: UInt64 = 1) -> Driver<
+        StoreMachine
+    > {
         let members = (0..<3).map { member(.store($0)) }
         return Driver(
             StoreMachine(
@@ -81,7 +83,10 @@ import Wire
         #expect(!promises(asked))
         #expect(promises(driver.tell(.completed(.written))))
         let late = part(step: 1, epoch: 2)
-        #expect(driver.hear(append(late), from: .shard(0), payload: late.payload).sent().contains { isRefusal($0.body) })
+        #expect(
+            driver.hear(append(late), from: .shard(0), payload: late.payload).sent().contains {
+                isRefusal($0.body)
+            })
     }
 
     @Test func aWipedStorePromisesTheEpochThatItJoinsWith() {
@@ -111,7 +116,7 @@ import Wire
         reply.retain.committedStep = 3
         reply.retain.steps = [3]
         let effects = driver.hear(.heartbeatReply(reply), from: .coordinator)
-        for case .compact(let keep) in effects.actions() {
+        for case .compact(let keep, _) in effects.actions() {
             #expect(keep.contains(StoreMachine.Key(shard: 0, step: 4)))
             #expect(keep.contains(StoreMachine.Key(shard: 0, step: 3)))
             #expect(!keep.contains(StoreMachine.Key(shard: 0, step: 1)))
@@ -133,7 +138,9 @@ import Wire
             return
         }
         let key = StoreMachine.Key(shard: 0, step: 1)
-        let answer = driver.tell(.completed(.readFailed(StoreMachine.Damage(key: key, what: "torn"), purpose))).sent()
+        let answer = driver.tell(
+            .completed(.readFailed(StoreMachine.Damage(key: key, what: "torn"), purpose))
+        ).sent()
         #expect(answer.contains { if case .fetchFailed = $0.body { true } else { false } })
         #expect(answer.contains { if case .fetchRecord = $0.body { $0.to.role == .store } else { false } })
     }

@@ -10,7 +10,9 @@ struct Driver<Tested: Machine> {
     init(_ machine: Tested) { self.machine = machine }
 
     @discardableResult
-    mutating func tell(_ event: Event<Tested.Completion>, after milliseconds: Int = 0) -> [Effect<Tested.Action>] {
+    mutating func tell(_ event: Event<Tested.Completion>, after milliseconds: Int = 0) -> [Effect<
+        Tested.Action
+    >] {
         now = now + .milliseconds(milliseconds)
         var effects = Effects<Tested.Action>()
         machine.handle(event, at: now, into: &effects)
@@ -66,7 +68,8 @@ extension Array {
 
 func membership(_ node: NodeID, incarnation: UInt64 = 1, view: View = View()) -> Membership {
     Membership(
-        identity: Identity(node: node, run: "test", incarnation: incarnation, epoch: max(view.epoch, 1)), view: view,
+        identity: Identity(node: node, run: "test", incarnation: incarnation, epoch: max(view.epoch, 1)),
+        view: view,
         heartbeatInterval: .milliseconds(100))
 }
 
@@ -110,7 +113,8 @@ func floats(_ values: [Float]) -> Payload {
 }
 
 func part(
-    shard: UInt32 = 0, step: UInt64, epoch: UInt64 = 1, line: UInt64 = 1, base: UInt64? = nil, frame: [UInt8]? = nil
+    shard: UInt32 = 0, step: UInt64, epoch: UInt64 = 1, line: UInt64 = 1, base: UInt64? = nil,
+    frame: [UInt8]? = nil
 ) -> (part: Part, payload: Payload) {
     let payload = Payload(frame ?? [UInt8(step), UInt8(line), 7])
     var part = Part()
