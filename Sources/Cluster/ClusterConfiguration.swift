@@ -81,8 +81,8 @@ public struct ClusterConfiguration: Sendable, Codable, Hashable {
     }
     /// Failure detection.
     public struct Timing: Sendable, Codable, Hashable {
-        public var heartbeatMs = 50
-        public var leaseMs = 800
+        public var heartbeatMs = 100
+        public var leaseMs = 1500
     }
     /// Addresses; coordinator port 0 takes a free one.
     public struct Network: Sendable, Codable, Hashable {

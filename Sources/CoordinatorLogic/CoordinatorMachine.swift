@@ -112,6 +112,7 @@ public struct CoordinatorMachine: Machine {
     var forcedPrune = false
     var stopDeadline: Instant?
     let epochAtStart: UInt64
+    var lastHandled: Instant?
 
     /// - Parameters:
     ///   - state: what the database holds; nil for a new run.
@@ -170,12 +171,29 @@ public struct CoordinatorMachine: Machine {
             if let candidate, next.map({ candidate < $0 }) ?? true { next = candidate }
         }
         if dirty && pending.isEmpty { return Instant(nanoseconds: 0) }
+        if let lastHandled { consider(lastHandled + ownPulse) }
         for entry in liveness.values where entry.live { consider(entry.lastHeard + patience(with: entry)) }
         consider(fenceResendAt)
         consider(recovery?.quorumAt.map { $0 + Self.inventoryPatience })
         for round in verifies.values { consider(round.deadline) }
         consider(stopDeadline)
         return next
+    }
+
+    /// At least this often the coordinator looks at the time, so that it can tell when it was itself held up.
+    var ownPulse: Instant.Span { Instant.Span(nanoseconds: settings.lease.nanoseconds / 8) }
+
+    /// A coordinator that was paused or starved has heard nobody: that says nothing about the others, so every lease is
+    /// longer by the time that it was away.
+    mutating func allowForOwnPause(at now: Instant) {
+        defer { lastHandled = now }
+        guard let lastHandled, now.since(lastHandled) > Instant.Span(nanoseconds: ownPulse.nanoseconds * 2)
+        else { return }
+        let away = now.since(lastHandled)
+        for node in liveness.keys {
+            guard let heard = liveness[node]?.lastHeard else { continue }
+            liveness[node]?.lastHeard = min(now, heard + away)
+        }
     }
 
     func patience(with entry: Liveness) -> Instant.Span {
