@@ -61,6 +61,8 @@ struct Plan: Sendable {
         self.settings = settings
         elements = random.from(24...200)
         codec = CodecSettings(kind: random.chance(0.5) ? .exact : .lc(bits: random.pick([2, 3, 8])))
+        // The cheap coder mostly: the simulator is after decisions, and the codec has its own tests.
+        codec.entropy = seed % 8 == 0 ? .best : .huffman
         optimizer = random.pick([
             .sgd(learningRate: 0.05), .sgd(learningRate: 0.05, momentum: 0.9), .adagrad(learningRate: 0.1),
             .adam(learningRate: 0.01),
