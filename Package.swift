@@ -84,6 +84,7 @@ let package = Package(
 
         tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"], resources: [.copy("Golden")]),
         tests("TensorsTests", ["Tensors"]),
+        tests("WireTests", ["Wire"]),
         tests("TrainingTests", ["Training", "Tensors", "CZlib"]),
         tests("NNGTests", ["NNG", "nng-soak"]),
         tests("StorageTests", ["Storage"]),
