@@ -84,12 +84,12 @@ struct UpCommand: AsyncParsableCommand {
                 return UpSession(
                     directory: directory, lock: lock, configuration: configuration,
                     plan: try description.plan(),
-                    heldOut: heldOut, json: json)
+                    heldOut: heldOut, isNew: false, json: json)
             }
             directory = try RunDirectory.create(path: path, configuration: configuration)
             return UpSession(
                 directory: directory, lock: try directory.lock(), configuration: configuration,
-                plan: try description.plan(), heldOut: heldOut, json: json)
+                plan: try description.plan(), heldOut: heldOut, isNew: true, json: json)
         } catch let error as RunDirectoryError { throw CommandFailure("\(error)", exitCode: error.exitCode) }
     }
 

@@ -25,6 +25,7 @@ final class UpSession: Sendable {
     let configuration: ClusterConfiguration
     let plan: RunPlan
     let heldOut: Dataset
+    let isNew: Bool
     let state: Mutex<State>
     let wake = DispatchSemaphore(value: 0)
     let clientBox = Mutex<ToolClient?>(nil)
@@ -33,13 +34,14 @@ final class UpSession: Sendable {
     init(
         directory: RunDirectory, lock: RunLock, configuration: ClusterConfiguration, plan: RunPlan,
         heldOut: Dataset,
-        json: Bool
+        isNew: Bool, json: Bool
     ) {
         self.directory = directory
         self.lock = lock
         self.configuration = configuration
         self.plan = plan
         self.heldOut = heldOut
+        self.isNew = isNew
         state = Mutex(State(output: RunOutput(json: json, target: plan.settings.steps)))
     }
 
@@ -60,6 +62,8 @@ final class UpSession: Sendable {
         unlink(directory.endpointPath)
         if let outcome {
             state.withLock { $0.output.close() }
+            // A run that never began leaves nothing behind.
+            if isNew && clientBox.withLock({ $0 }) == nil { try? FileManager.default.removeItem(atPath: directory.path) }
             return (CommandFailure.failed, outcome)
         }
         return summarize(since: began)
@@ -139,6 +143,13 @@ final class UpSession: Sendable {
         case .started(let node, _, let instance):
             if node == "coordinator" && instance > 1 { welcomeCoordinator() }
         case .exited(let node, let pid, let cause, let seen):
+            if node == "coordinator" && clientBox.withLock({ $0 }) == nil {
+                // It ended before it could be reached: starting it again would end the same way.
+                let reason = lastLine(of: directory.logPath(node: node))
+                state.withLock { $0.fatal = reason.hasPrefix("varve: ") ? String(reason.dropFirst(7)) : reason }
+                wake.signal()
+                return
+            }
             if node == "coordinator" {
                 // Its successor is told of this when it answers.
                 state.withLock { if $0.coordinatorDeath == nil { $0.coordinatorDeath = (seen, cause) } }
