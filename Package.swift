@@ -96,12 +96,6 @@ let package = Package(
                 "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
                 "ParameterState",
             ]),
-        tests(
-            "MachineTests",
-            [
-                "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
-                "ParameterState",
-            ]),
         tests("SimulationTests", ["Simulation"]),
     ]
 )

@@ -203,7 +203,7 @@ extension CoordinatorMachine {
     // MARK: Commits
 
     private mutating func takePart(_ part: Part, from sender: NodeID, into effects: inout Effects<Action>) {
-        guard sender == .shard(Int(part.shard)), part.line == durable.line,
+        guard sender == .shard(Int(part.shard)), part.step < UInt64(Int64.max), part.line == durable.line,
             Int64(part.step) > durable.committedStep,
             part.stores.count >= settings.writeQuorum
         else { return }

@@ -101,6 +101,19 @@ extension StoreMachine {
                 return refuse("step \(part.step) is committed with another payload")
             }
         }
+        // Steps are compared with signed ones elsewhere; no training comes near the limit.
+        guard part.step < UInt64(Int64.max), part.baseStep < UInt64(Int64.max) else {
+            return refuse("step \(part.step) is beyond every limit")
+        }
+        if let other = pendingRecord(key), other.payloadDigest != part.payloadDigest {
+            guard part.epoch > other.epoch, part.line > other.line else {
+                effects.report(
+                    .error, "single-writer",
+                    "two different payloads for step \(part.step) of shard-\(part.shard) in epoch \(part.epoch)"
+                )
+                return refuse("another payload for this step is already being stored")
+            }
+        }
         if isPending(part) {
             addAsker(part, sender)
             return
@@ -110,6 +123,16 @@ extension StoreMachine {
         }
         if part.epoch > promisedEpoch { queuePromise(part.epoch) }
         enqueue(Pending(write: .record(part, payload: payload), asker: sender))
+    }
+
+    /// The newest record of this step that is on its way to the disk.
+    private func pendingRecord(_ key: Key) -> Part? {
+        for pending in (writing + queue).reversed() {
+            if case .record(let part, _) = pending.write, part.shard == key.shard, part.step == key.step {
+                return part
+            }
+        }
+        return nil
     }
 
     private func isPending(_ part: Part) -> Bool {
@@ -147,6 +170,11 @@ extension StoreMachine {
     }
 
     mutating func enqueue(_ pending: Pending) {
+        // After a refusal the disk is tried again only when there is something new to write.
+        if !refusedWrites.isEmpty {
+            queue.insert(contentsOf: refusedWrites, at: 0)
+            refusedWrites = []
+        }
         if case .record(_, let payload) = pending.write { queuedBytes += payload.count }
         queue.append(pending)
     }
@@ -228,6 +256,13 @@ extension StoreMachine {
     private mutating func diskRefused(_ reason: String, into effects: inout Effects<Action>) {
         if diskRefusal == nil { effects.report(.error, "disk", "appends are refused: \(reason)") }
         diskRefusal = reason
+        // What nobody will send again goes back to the head of the queue, before any record that relies on it.
+        let kept = writing.filter {
+            switch $0.write {
+            case .promise, .manifest: true
+            case .record, .drop: false
+            }
+        }
         for pending in writing {
             guard case .record(let part, let payload) = pending.write else { continue }
             queuedBytes -= payload.count
@@ -240,6 +275,7 @@ extension StoreMachine {
             effects.send(.appendRefused(refusal), to: asker)
         }
         writing.removeAll(keepingCapacity: true)
+        refusedWrites = kept
     }
 
     private func sendPromised(_ epoch: UInt64, to asker: NodeID, into effects: inout Effects<Action>) {

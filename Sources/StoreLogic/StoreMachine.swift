@@ -112,6 +112,8 @@ public struct StoreMachine: Machine {
     var committedStep: Int64 = -1
     var writing: [Pending] = []
     var queue: [Pending] = []
+    /// Promises and manifests that the disk refused.
+    var refusedWrites: [Pending] = []
     var queuedBytes = 0
     var retain = Retain()
     var compacting = false

@@ -63,7 +63,9 @@ final class UpSession: Sendable {
         if let outcome {
             state.withLock { $0.output.close() }
             // A run that never began leaves nothing behind.
-            if isNew && clientBox.withLock({ $0 }) == nil { try? FileManager.default.removeItem(atPath: directory.path) }
+            if isNew && clientBox.withLock({ $0 }) == nil {
+                try? FileManager.default.removeItem(atPath: directory.path)
+            }
             return (CommandFailure.failed, outcome)
         }
         return summarize(since: began)
@@ -146,7 +148,9 @@ final class UpSession: Sendable {
             if node == "coordinator" && clientBox.withLock({ $0 }) == nil {
                 // It ended before it could be reached: starting it again would end the same way.
                 let reason = lastLine(of: directory.logPath(node: node))
-                state.withLock { $0.fatal = reason.hasPrefix("varve: ") ? String(reason.dropFirst(7)) : reason }
+                state.withLock {
+                    $0.fatal = reason.hasPrefix("varve: ") ? String(reason.dropFirst(7)) : reason
+                }
                 wake.signal()
                 return
             }

@@ -3,7 +3,7 @@ import Testing
 import Wire
 
 /// Feeds one machine with events at a clock that the test moves, and hands back what the machine asks for.
-struct Driver<Role: Machine> {
+struct Stepper<Role: Machine> {
     var machine: Role
     var now = Instant(nanoseconds: 1_000_000_000)
 

@@ -28,10 +28,10 @@ import Wire
 
     /// A shard that was told to restore on timeline 1 and has not been answered.
     func restoring(step: Int64, digest: String = "", settings: RunSettings = settings())
-        -> (shard: Driver<ShardMachine>, first: Result)
+        -> (shard: Stepper<ShardMachine>, first: Result)
     {
         let membership = makeMembership(.shard(0), view: makeView(number: 0, members: Self.members))
-        var shard = Driver(ShardMachine(membership: membership, settings: settings, elements: 1))
+        var shard = Stepper(ShardMachine(membership: membership, settings: settings, elements: 1))
         let first = shard.receive(
             .view(
                 makeView(
@@ -42,7 +42,7 @@ import Wire
     }
 
     /// A shard that begins from the seed and trains.
-    func running(_ settings: RunSettings = settings()) -> Driver<ShardMachine> {
+    func running(_ settings: RunSettings = settings()) -> Stepper<ShardMachine> {
         var (shard, _) = restoring(step: -1, settings: settings)
         _ = shard.complete(.initialized(line: 1, parameters: tensor(0)))
         _ = shard.receive(.view(makeView(number: 2, members: Self.members)), from: .coordinator)
@@ -51,7 +51,7 @@ import Wire
 
     func push(
         _ slot: UInt32, _ clock: UInt64, _ value: UInt8 = 1, line: UInt64 = 1, incarnation: UInt64 = 1,
-        to shard: inout Driver<ShardMachine>
+        to shard: inout Stepper<ShardMachine>
     ) -> Result {
         var push = Push()
         push.line = line
@@ -62,7 +62,7 @@ import Wire
             .push(push), from: .worker(Int(slot)), incarnation: incarnation, payload: tensor(value))
     }
 
-    func pull(_ slot: UInt32, _ version: UInt64, of shard: inout Driver<ShardMachine>) -> Result {
+    func pull(_ slot: UInt32, _ version: UInt64, of shard: inout Stepper<ShardMachine>) -> Result {
         var pull = Pull()
         pull.line = 1
         pull.slot = slot
@@ -96,7 +96,7 @@ import Wire
     }
 
     /// One whole step; the parameters of version `v` have the byte `v`.
-    func step(_ clock: UInt64, _ shard: inout Driver<ShardMachine>) -> Result {
+    func step(_ clock: UInt64, _ shard: inout Stepper<ShardMachine>) -> Result {
         _ = push(0, clock, to: &shard)
         _ = push(1, clock, to: &shard)
         return shard.complete(.applied(version: clock + 1, parameters: tensor(UInt8(clock + 1))))
@@ -185,7 +185,7 @@ import Wire
     }
 
     /// Trains to the first checkpoint and gives back its part as it was appended.
-    func checkpointed() throws -> (shard: Driver<ShardMachine>, part: Part) {
+    func checkpointed() throws -> (shard: Stepper<ShardMachine>, part: Part) {
         var (shard, _) = restoring(step: -1, settings: Self.settings { $0.checkpointEvery = 1 })
         let begun = shard.complete(.initialized(line: 1, parameters: tensor(0)))
         #expect(encodes(begun) == [0])
@@ -200,7 +200,7 @@ import Wire
         return (shard, part)
     }
 
-    func ack(_ part: Part, by store: Int, digest: String? = nil, _ shard: inout Driver<ShardMachine>)
+    func ack(_ part: Part, by store: Int, digest: String? = nil, _ shard: inout Stepper<ShardMachine>)
         -> Result
     {
         var ack = Appended()

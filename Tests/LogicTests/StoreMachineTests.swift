@@ -4,12 +4,12 @@ import Testing
 import Wire
 
 @Suite struct StoreMachineTests {
-    typealias Store = Driver<StoreMachine>
+    typealias Store = Stepper<StoreMachine>
     typealias Result = Outcome<StoreMachine.Action>
 
     func makeStore(found: StoreMachine.Found = .init(promisedEpoch: 1)) -> Store {
         let view = makeView(members: (0..<3).map { makeMember(.store($0)) })
-        return Driver(
+        return Stepper(
             StoreMachine(
                 membership: makeMembership(.store(0), view: view),
                 settings: .init(stores: 3, replicas: 3, maxQueuedBytes: 64), found: found))

@@ -6,11 +6,11 @@ import WorkerLogic
 /// One worker and two shards with one element each, in `bsp`.
 @Suite struct WorkerMachineTests {
     typealias Result = Outcome<WorkerMachine.Action>
-    typealias Worker = Driver<WorkerMachine>
+    typealias Worker = Stepper<WorkerMachine>
 
     func makeWorker() -> Worker {
         let membership = makeMembership(.worker(0), view: makeView(number: 0, phase: .forming))
-        return Driver(
+        return Stepper(
             WorkerMachine(
                 membership: membership, settings: RunSettings(shards: 2, workers: 2, stores: 3), elements: 2))
     }
