@@ -102,6 +102,7 @@ extension CoordinatorMachine {
         var entry = liveness[sender] ?? Liveness(lastHeard: now, live: true)
         entry.lastHeard = now
         entry.hasSpoken = true
+        entry.wasHeard = true
         if !entry.live {
             entry.live = true
             effects.report(.info, "membership", "\(sender) is heard again")

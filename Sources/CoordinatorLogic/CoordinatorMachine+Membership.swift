@@ -52,7 +52,7 @@ extension CoordinatorMachine {
     private mutating func admitMember(
         _ node: NodeID, _ join: Join, asker: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        let wasLive = liveness[node]?.live == true && member(node) != nil
+        let wasLive = liveness[node]?.live == true && liveness[node]?.wasHeard == true && member(node) != nil
         let isNew = member(node) == nil
         durable.nextIncarnation += 1
         var member = Member()
@@ -65,7 +65,7 @@ extension CoordinatorMachine {
         durable.members.removeAll { $0.node == member.node }
         durable.members.append(member)
         durable.members.sort { NodeID($0.node)! < NodeID($1.node)! }
-        if wasLive && startedAt != nil {
+        if wasLive {
             // A new process in a place that seemed alive: the old one is dead or is fenced from now on.
             noticeFault(node, cause: "replaced by process \(join.pid)", began: now, at: now, into: &effects)
         }

@@ -63,6 +63,8 @@ public struct CoordinatorMachine: Machine {
         var live: Bool
         /// False until the first heartbeat: a process that has just joined may have much to read.
         var hasSpoken = true
+        /// Whether this process of the coordinator has heard it; what an earlier one knew may be long ago.
+        var wasHeard = false
         var state = "joining"
         var step: UInt64 = 0
         var stallNanoseconds: UInt64 = 0

@@ -68,6 +68,9 @@ public struct StoreDisk {
         Self.damages(try log.verifyAll(), locations: locations, directory: log.directory)
     }
 
+    /// A damaged record that no committed step needs any more is not worth keeping.
+    mutating func forget(_ keys: Set<StoreMachine.Key>) { for key in keys { locations[key] = nil } }
+
     mutating func append(_ part: Part, frame: [UInt8]) throws {
         let record = try frame.withUnsafeBytes { try log.appendRecord(Self.header(of: part), payload: $0) }
         locations[StoreMachine.Key(shard: part.shard, step: part.step)] = record

@@ -65,7 +65,10 @@ public struct Verification {
                             what: "step \(part.step) of shard-\(part.shard) is missing"))
                 }
             }
-            if repair { try mend(index, broken, damages: damages, &disks, &report) }
+            if repair {
+                disks[index]?.forget(damagedKeys.filter { wanted[$0] == nil })
+                try mend(index, broken, damages: damages, &disks, &report)
+            }
         }
         return report
     }
