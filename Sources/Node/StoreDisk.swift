@@ -79,6 +79,8 @@ public struct StoreDisk {
     /// Makes what was appended durable, then gives up the places that hold damage.
     func syncAndDiscardDamage() throws {
         try log.sync()
+        // Only sealed segments can be given up, and the damage may be in the one that is written to.
+        try log.rotate()
         let kept = Set(locations.values.map(\.location))
         _ = try log.compact(discardDamaged: true) { record in
             switch record.header.kind {
