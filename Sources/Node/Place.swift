@@ -112,15 +112,21 @@ public struct Place: Sendable {
 
 /// Where a transport's signals go: into a mailbox while the place is asked for, then straight to the role.
 final class SignalSink: Sendable {
+    /// A closure that is itself a generic parameter is wrapped anew whenever the `Mutex` around it is entered, and
+    /// each message would go through one more wrapper than the last. Inside a struct it keeps its representation.
+    private struct Target {
+        var handler: (@Sendable (Transport.Signal) -> Void)?
+    }
+
     let waiting = Mailbox<Transport.Signal>()
-    private let target = Mutex<(@Sendable (Transport.Signal) -> Void)?>(nil)
+    private let target = Mutex(Target())
 
     func put(_ signal: Transport.Signal) {
         let direct = target.withLock { target in
-            if target == nil { waiting.put(signal) }
+            if target.handler == nil { waiting.put(signal) }
             return target
         }
-        direct?(signal)
+        direct.handler?(signal)
     }
 
     /// Hands on what waits, and then everything as it comes.
@@ -129,7 +135,7 @@ final class SignalSink: Sendable {
             var batch: [Transport.Signal] = []
             waiting.take(into: &batch, until: .now())
             for signal in batch { next(signal) }
-            target = next
+            target.handler = next
         }
     }
 }

@@ -87,9 +87,11 @@ public final class ToolClient: Sendable {
     }
 
     private final class Renewal: Sendable {
-        private let action = Mutex<(@Sendable () -> Void)?>(nil)
-        func set(_ next: @escaping @Sendable () -> Void) { action.withLock { $0 = next } }
-        func fire() { action.withLock { $0 }?() }
+        // In a struct, as in `SignalSink`.
+        private struct State { var action: (@Sendable () -> Void)? }
+        private let state = Mutex(State())
+        func set(_ next: @escaping @Sendable () -> Void) { state.withLock { $0.action = next } }
+        func fire() { state.withLock { $0 }.action?() }
     }
 
     /// Puts a question and waits for its answer; asks again while there is none.
