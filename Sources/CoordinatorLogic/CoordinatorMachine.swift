@@ -163,6 +163,7 @@ public struct CoordinatorMachine: Machine {
         Identity(node: .coordinator, run: identityRun, incarnation: stable.epoch, epoch: stable.epoch)
     }
     public var dialable: [NodeID: String] { [:] }
+    public var dialableRevision: UInt64 { 0 }
     public var committedStep: Int64 { durable.committedStep }
     public var phase: Phase { durable.phase }
     public var isFinished: Bool { durable.phase == .finished }

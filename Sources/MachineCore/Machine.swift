@@ -75,6 +75,8 @@ public protocol Machine: Sendable {
     var nextDeadline: Instant? { get }
     /// Where each peer can be dialled, as far as the role knows.
     var dialable: [NodeID: String] { get }
+    /// Another number whenever `dialable` may have changed, so that nobody need compare it after each event.
+    var dialableRevision: UInt64 { get }
 
     mutating func handle(_ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>)
 }

@@ -6,6 +6,8 @@ public struct Membership: Sendable {
     public private(set) var view: View
     public let heartbeatInterval: Instant.Span
     private var heartbeatDue: Instant?
+    /// Counts the views taken.
+    public private(set) var revision: UInt64 = 0
 
     public init(identity: Identity, view: View, heartbeatInterval: Instant.Span) {
         self.identity = identity
@@ -23,6 +25,7 @@ public struct Membership: Sendable {
     public mutating func take(_ new: View) -> ViewChange {
         guard (new.epoch, new.number) > (view.epoch, view.number) else { return .old }
         view = new
+        revision += 1
         identity.epoch = max(identity.epoch, new.epoch)
         return .taken
     }

@@ -22,7 +22,7 @@ extension Connection {
         }
         let finished = state.withLock { state -> Bool in
             state.operations -= 1
-            guard sound, !state.closed else { return true }
+            guard sound, !state.closed, !state.broken else { return true }
             startReceive(&state)
             return false
         }
@@ -36,10 +36,11 @@ extension Connection {
             case .needsMore: return true
             case .broken, .noMemory: return false
             case .greeted:
-                state.withLock { state in
+                let sound = state.withLock { state in
                     state.ready = true
-                    startNextIfIdle(&state)
+                    return startNext(&state)
                 }
+                guard sound else { return false }
                 handlers.onReady(self)
             case .message(let buffer, let word):
                 let deliver = state.withLock { state in
@@ -56,10 +57,6 @@ extension Connection {
                 handlers.onMessage(self, buffer)
             }
         }
-    }
-
-    private func startNextIfIdle(_ state: inout State) {
-        if !state.sending { startNext(&state) }
     }
 }
 

@@ -21,6 +21,10 @@ final class Connection: Sendable {
     /// Messages that leave in one system call at most: the most vectors that an operation of nng takes.
     static let batchLimit = 8
 
+    /// Where a thread waits for a send that the kernel did not take at once: one of its own for each connection that
+    /// is jammed, so that they don't wait for each other.
+    private let jam = DispatchQueue(label: "varve.nng.jam")
+
     /// A message on its way into the kernel; `rest` is what the kernel has not taken.
     struct Departure {
         var buffer: MessageBuffer
@@ -35,6 +39,8 @@ final class Connection: Sendable {
         var sending = false
         var operations = 0
         var ready = false
+        /// A send failed: nothing more is sent, and who saw it closes the connection.
+        var broken = false
         var closed = false
         var disposed = false
         var counters = EndpointCounters()
@@ -70,7 +76,9 @@ final class Connection: Sendable {
         self.handlers = handlers
         reader = FrameReader(role: role, maxBodyBytes: settings.maxReceiveBytes)
         let context = Unmanaged.passUnretained(self).toOpaque()
-        var code = nng_aio_alloc(&sendOperation, Connection.sendCallback, context)
+        // Sends have no callback: nearly all complete within the call that starts them, and nng would wake one of its
+        // threads only to say so.
+        var code = nng_aio_alloc(&sendOperation, nil, nil)
         if code == 0 { code = nng_aio_alloc(&receiveOperation, Connection.receiveCallback, context) }
         if code != 0 {
             if let sendOperation { nng_aio_free(sendOperation) }
@@ -79,11 +87,6 @@ final class Connection: Sendable {
         }
         nng_aio_set_timeout(sendOperation, -1)
         nng_aio_set_timeout(receiveOperation, -1)
-    }
-
-    private static let sendCallback: @convention(c) (UnsafeMutableRawPointer?) -> Void = { argument in
-        guard let argument else { return }
-        Unmanaged<Connection>.fromOpaque(argument).takeUnretainedValue().sent()
     }
 
     private static let receiveCallback: @convention(c) (UnsafeMutableRawPointer?) -> Void = { argument in
@@ -101,9 +104,8 @@ final class Connection: Sendable {
             let bytes = UnsafeMutableRawBufferPointer(start: buffer.base, count: greeting.count)
             bytes.copyBytes(from: greeting)
             state.batch = [Departure(buffer: buffer, rest: bytes, isGreeting: true)]
-            startSend(&state)
             startReceive(&state)
-            return true
+            return startNext(&state)
         }
         if !started { close() }
     }
@@ -112,28 +114,69 @@ final class Connection: Sendable {
 
     /// Takes the buffer when the outcome is `queued`; otherwise it stays the caller's.
     func offer(_ buffer: MessageBuffer) -> SendOutcome {
-        state.withLock { state in
-            if state.closed { return .gone }
+        let (outcome, sound) = state.withLock { state -> (SendOutcome, Bool) in
+            if state.closed { return (.gone, true) }
             guard state.queue.append(buffer, settings) else {
                 state.counters.refusedFull += 1
-                return .queueFull
+                return (.queueFull, true)
             }
-            startNext(&state)
-            return .queued
+            return (.queued, startNext(&state))
         }
+        if !sound { close() }
+        return outcome
     }
 
-    /// Takes items that another queue has admitted, in front of anything offered later.
+    /// Takes items that another queue has admitted, in front of anything offered later. Only from `onReady`: the
+    /// caller holds a lock, so that a connection that breaks here is closed by the receive loop that called it.
     func adopt(_ queue: inout SendQueue) {
         state.withLock { state in
             while let item = queue.popFirst() { state.queue.append(item) }
-            startNext(&state)
+            _ = startNext(&state)
         }
     }
 
-    /// Fills a batch from the queue and starts it, unless one is under way.
-    func startNext(_ state: inout State) {
-        guard !state.sending, !state.closed, state.ready else { return }
+    /// Sends what is queued until there is nothing left or the kernel takes no more, unless a send is under way.
+    ///
+    /// - Returns: false when the connection is broken: the caller closes it, without the lock.
+    func startNext(_ state: inout State) -> Bool {
+        // Nobody holds the lock for the whole of a long queue.
+        var budget = 4
+        while !state.sending, !state.closed, !state.broken {
+            if state.batch.isEmpty, state.ready { fillBatch(&state) }
+            guard !state.batch.isEmpty else { return true }
+            guard budget > 0 else {
+                state.sending = true
+                state.operations += 1
+                jam.async { self.goOn { $0.operations -= 1 } }
+                return true
+            }
+            budget -= 1
+            startSend(&state)
+            // nng sets the count or the result only when a send ends, so waiting takes no time then.
+            guard nng_aio_count(sendOperation) > 0 || nng_aio_result(sendOperation) != 0 else {
+                jam.async {
+                    nng_aio_wait(self.sendOperation)
+                    self.goOn { self.retire(&$0) }
+                }
+                return true
+            }
+            nng_aio_wait(sendOperation)
+            retire(&state)
+        }
+        return !state.broken
+    }
+
+    /// Takes the send back from the thread for jams.
+    private func goOn(_ ended: (inout State) -> Void) {
+        let sound = state.withLock { state in
+            ended(&state)
+            state.sending = false
+            return startNext(&state) && !state.closed
+        }
+        if !sound { close() }
+    }
+
+    private func fillBatch(_ state: inout State) {
         state.counters.droppedLate += state.queue.dropExpired(now: .now)
         while state.batch.count < Connection.batchLimit, let item = state.queue.popFirst() {
             state.batch.append(
@@ -142,7 +185,6 @@ final class Connection: Sendable {
             // A large body fills a system call alone; what is behind it stays subject to its deadline.
             if state.batchBytes >= 256 << 10 { break }
         }
-        if !state.batch.isEmpty { startSend(&state) }
     }
 
     /// A client numbers its messages; a server repeats the last word of its peer.
@@ -165,23 +207,15 @@ final class Connection: Sendable {
         nng_stream_send(stream.raw, sendOperation)
     }
 
-    private func sent() {
-        let code = nng_aio_result(sendOperation)
-        let count = nng_aio_count(sendOperation)
-        let finished = state.withLock { state -> Bool in
-            state.operations -= 1
-            state.sending = false
-            guard code == 0, !state.closed else { return true }
-            retire(&state, count)
-            if state.batch.isEmpty { startNext(&state) } else { startSend(&state) }
-            return false
-        }
-        if finished { close() }
-    }
-
     /// Takes off the batch what the kernel has taken.
-    private func retire(_ state: inout State, _ count: Int) {
-        var left = count
+    private func retire(_ state: inout State) {
+        state.operations -= 1
+        state.sending = false
+        guard nng_aio_result(sendOperation) == 0 else {
+            state.broken = true
+            return
+        }
+        var left = nng_aio_count(sendOperation)
         var done = 0
         while done < state.batch.count, left >= state.batch[done].rest.count {
             let item = state.batch[done]

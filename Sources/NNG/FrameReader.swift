@@ -14,7 +14,8 @@ struct FrameReader: ~Copyable {
         case noMemory
     }
 
-    private static let capacity = 32 << 10
+    /// A slice of a small model fits in, so that it takes one system call; memory that is not used is not resident.
+    private static let capacity = 128 << 10
 
     private let role: Frame.Role
     private let maxBodyBytes: Int

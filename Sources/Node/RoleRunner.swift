@@ -5,11 +5,18 @@ import MachineCore
 import Synchronization
 import Wire
 
-/// Does what a role asks for, on the engine's own thread: one action after another.
+/// Does what a role asks for: one action after another, never two at a time.
 protocol Engine<Action, Completion> {
     associatedtype Action: Sendable
     associatedtype Completion: Sendable
     mutating func perform(_ action: Action) -> Completion?
+    /// Whether an action takes well under a millisecond and never waits for the world: it is then done at once, by
+    /// the thread that decided on it, since waking another one would cost as much.
+    func isBrief(_ action: Action) -> Bool
+}
+
+extension Engine {
+    func isBrief(_ action: Action) -> Bool { false }
 }
 
 /// How a role's process ends.
@@ -20,16 +27,49 @@ public enum RoleEnd: Sendable, Equatable {
 
 /// Runs a state machine on real sockets and real time.
 ///
-/// One thread feeds events to the machine and carries out its effects; another one runs the engine, so that
-/// heartbeats leave in time while arithmetic or the disk takes long.
+/// Whoever brings an event, a thread of the transport or the engine's or the clock's, also feeds it to the machine and
+/// carries out the effects, unless another thread is doing so: then the event is left to that one. So an event costs
+/// no wake-up of a thread, which on small machines costs more than the event. Actions that take long are done by the
+/// engine's own thread, so that heartbeats leave in time meanwhile.
+///
+/// Invariants:
+/// - Only the thread that set `driving` touches the machine; events are handled in the order in which they were put.
+/// - An action begins only after all earlier ones have ended, whichever thread does them.
 final class RoleRunner<Role: Machine>: Sendable where Role.Action: Sendable {
-    enum Input: Sendable {
+    private enum Input: Sendable {
         case event(Event<Role.Completion>)
+        /// The engine's thread has ended an action.
+        case finished(Role.Completion?)
         case stop
     }
 
-    private let inbox = Mailbox<Input>()
+    private struct State {
+        var inbox: [Input] = []
+        /// No thread drives before `run`.
+        var driving = true
+        var end: RoleEnd?
+        var deadline: Instant?
+        /// What the clock sleeps for.
+        var alarm = Instant(nanoseconds: .max)
+    }
+
+    private struct Core {
+        var machine: Role
+        var effects = Effects<Role.Action>()
+        var dialed: UInt64?
+        /// Actions that the engine's thread was given and has not ended.
+        var outstanding = 0
+    }
+
+    private struct Machinery {
+        var engine: (any Engine<Role.Action, Role.Completion>)?
+    }
+
+    private let state = Mutex(State())
+    private let core = Mutex<Core?>(nil)
+    private let machinery = Mutex(Machinery())
     private let work = Mailbox<Role.Action?>()
+    private let wake = DispatchSemaphore(value: 0)
     private let transport: Transport
     private let log: Logger
 
@@ -40,61 +80,111 @@ final class RoleRunner<Role: Machine>: Sendable where Role.Action: Sendable {
 
     func put(_ signal: Transport.Signal) {
         switch signal {
-        case .packet(let packet, let sender): inbox.put(.event(.message(packet, from: sender)))
-        case .connected(let node): inbox.put(.event(.peerConnected(node)))
-        case .disconnected(let node): inbox.put(.event(.peerDisconnected(node)))
+        case .packet(let packet, let sender): put(.event(.message(packet, from: sender)))
+        case .connected(let node): put(.event(.peerConnected(node)))
+        case .disconnected(let node): put(.event(.peerDisconnected(node)))
         }
     }
 
-    func stop() { inbox.put(.stop) }
+    func stop() { put(.stop) }
+
+    private func put(_ input: Input) {
+        let drives = state.withLock { state in
+            guard state.end == nil else { return false }
+            state.inbox.append(input)
+            defer { state.driving = true }
+            return !state.driving
+        }
+        if drives { drive() }
+    }
 
     /// Runs until the role ends or is stopped. Blocks the calling thread.
     ///
-    /// - Parameter engine: made on the engine's thread, which is the only one that ever touches it.
+    /// - Parameter engine: made here and used by one thread at a time.
     func run(
         _ initial: consuming Role,
         engine makeEngine: @escaping @Sendable () -> any Engine<Role.Action, Role.Completion>
     )
         -> RoleEnd
     {
-        startEngine(makeEngine)
+        machinery.withLock { $0.engine = makeEngine() }
+        startEngine()
         defer { work.put(nil) }
-        var machine = initial
-        var effects = Effects<Role.Action>()
-        var batch: [Input] = []
-        var dialable: [NodeID: String] = [:]
-        machine.handle(.tick, at: .now, into: &effects)
+        let machine = initial
+        core.withLock { $0 = Core(machine: machine) }
+        state.withLock { $0.inbox.insert(.event(.tick), at: 0) }
+        drive()
         while true {
-            if let end = carryOut(&effects, of: machine) { return end }
-            let wanted = machine.dialable
-            if wanted != dialable {
-                dialable = wanted
-                transport.dial(wanted)
+            let (end, alarm) = state.withLock { state in
+                let soonest = Instant.now + .milliseconds(1)
+                let latest = Instant.now + .milliseconds(500)
+                state.alarm = min(max(state.deadline ?? latest, soonest), latest)
+                return (state.end, state.alarm)
             }
-            inbox.take(into: &batch, until: deadline(machine.nextDeadline))
-            if batch.isEmpty { machine.handle(.tick, at: .now, into: &effects) }
-            for input in batch {
-                switch input {
-                case .event(let event): machine.handle(event, at: .now, into: &effects)
-                case .stop: return .stopped
+            if let end { return end }
+            _ = wake.wait(timeout: DispatchTime(uptimeNanoseconds: alarm.nanoseconds))
+            let isDue = state.withLock { state in
+                state.alarm = Instant(nanoseconds: .max)
+                return Instant.now >= state.deadline ?? alarm
+            }
+            if isDue { put(.event(.tick)) }
+        }
+    }
+
+    /// Handles events until there are none. Only for the thread that has set `driving`.
+    private func drive() {
+        core.withLock { core in
+            var batch: [Input] = []
+            while true {
+                let deadline = core?.machine.nextDeadline
+                let goesOn = state.withLock { state in
+                    guard state.end == nil, !state.inbox.isEmpty else {
+                        state.driving = false
+                        state.deadline = deadline
+                        if state.end != nil || deadline.map({ $0 < state.alarm }) ?? false { wake.signal() }
+                        return false
+                    }
+                    batch.removeAll(keepingCapacity: true)
+                    swap(&batch, &state.inbox)
+                    return true
                 }
-                if let end = carryOut(&effects, of: machine) { return end }
+                guard goesOn else { return }
+                for input in batch {
+                    guard let end = handle(input, &core!) else { continue }
+                    state.withLock { $0.end = $0.end ?? end }
+                    break
+                }
+                dialWanted(&core!)
             }
         }
     }
 
-    private func startEngine(
-        _ makeEngine: @escaping @Sendable () -> any Engine<Role.Action, Role.Completion>
-    ) {
-        let (work, inbox) = (work, inbox)
-        let thread = Thread {
-            var engine = makeEngine()
+    private func handle(_ input: Input, _ core: inout Core) -> RoleEnd? {
+        switch input {
+        case .event(let event): core.machine.handle(event, at: .now, into: &core.effects)
+        case .finished(let completion):
+            core.outstanding -= 1
+            guard let completion else { return nil }
+            core.machine.handle(.completed(completion), at: .now, into: &core.effects)
+        case .stop: return .stopped
+        }
+        return carryOut(&core)
+    }
+
+    private func dialWanted(_ core: inout Core) {
+        guard core.dialed != core.machine.dialableRevision else { return }
+        core.dialed = core.machine.dialableRevision
+        transport.dial(core.machine.dialable)
+    }
+
+    private func startEngine() {
+        let thread = Thread { [self] in
             var batch: [Role.Action?] = []
             while true {
                 work.take(into: &batch, until: .distantFuture)
                 for action in batch {
                     guard let action else { return }
-                    if let completion = engine.perform(action) { inbox.put(.event(.completed(completion))) }
+                    put(.finished(machinery.withLock { $0.engine?.perform(action) }))
                 }
             }
         }
@@ -103,27 +193,33 @@ final class RoleRunner<Role: Machine>: Sendable where Role.Action: Sendable {
         thread.start()
     }
 
-    private func deadline(_ instant: Instant?) -> DispatchTime {
-        guard let instant else { return .now() + .milliseconds(500) }
-        let now = Instant.now
-        guard instant > now else { return .now() + .milliseconds(1) }
-        let span = min(instant.nanoseconds - now.nanoseconds, 500_000_000)
-        return .now() + .nanoseconds(Int(span))
-    }
-
-    private func carryOut(_ effects: inout Effects<Role.Action>, of machine: Role) -> RoleEnd? {
-        guard !effects.items.isEmpty else { return nil }
-        defer { effects.removeAll() }
-        let identity = machine.identity
-        for effect in effects.items {
-            switch effect {
-            case .send(let body, let payload, let node):
-                transport.send(body, payload: payload, to: node, as: identity)
-            case .perform(let action): work.put(action)
-            case .report(let decision): log.log(decision)
-            case .exit(let reason, let failed):
-                log.log(level: failed ? .error : .info, "\(reason)")
-                return .exited(reason: reason, failed: failed)
+    private func carryOut(_ core: inout Core) -> RoleEnd? {
+        while !core.effects.items.isEmpty {
+            let items = core.effects.items
+            core.effects.removeAll()
+            let identity = core.machine.identity
+            var completions: [Role.Completion] = []
+            for effect in items {
+                switch effect {
+                case .send(let body, let payload, let node):
+                    transport.send(body, payload: payload, to: node, as: identity)
+                case .perform(let action):
+                    if core.outstanding == 0, machinery.withLock({ $0.engine?.isBrief(action) ?? false }) {
+                        if let done = machinery.withLock({ $0.engine?.perform(action) }) {
+                            completions.append(done)
+                        }
+                    } else {
+                        core.outstanding += 1
+                        work.put(action)
+                    }
+                case .report(let decision): log.log(decision)
+                case .exit(let reason, let failed):
+                    log.log(level: failed ? .error : .info, "\(reason)")
+                    return .exited(reason: reason, failed: failed)
+                }
+            }
+            for completion in completions {
+                core.machine.handle(.completed(completion), at: .now, into: &core.effects)
             }
         }
         return nil

@@ -32,6 +32,14 @@ private struct ShardEngine: Engine {
         }
     }
 
+    /// Up to a million bytes or so, arithmetic is quicker than another thread wakes up.
+    func isBrief(_ action: ShardMachine.Action) -> Bool {
+        switch action {
+        case .apply, .encode: state.range.count <= 1 << 18
+        case .initialize, .restore: false
+        }
+    }
+
     private func restore(_ link: ShardMachine.ChainLink) -> ShardMachine.Completion {
         do {
             var offset = 0

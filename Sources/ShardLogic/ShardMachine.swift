@@ -115,6 +115,7 @@ public struct ShardMachine: Machine {
 
     public var identity: Identity { membership.identity }
     public var dialable: [NodeID: String] { membership.endpoints(of: [.store]) }
+    public var dialableRevision: UInt64 { membership.revision }
     var view: View { membership.view }
     var shard: UInt32 { UInt32(identity.node.index) }
     var replicas: [NodeID] {

@@ -180,6 +180,7 @@ public struct StoreMachine: Machine {
 
     public var identity: Identity { membership.identity }
     public var dialable: [NodeID: String] { membership.endpoints(of: [.store]) }
+    public var dialableRevision: UInt64 { membership.revision }
     public var newestStep: UInt64 { index.keys.map(\.step).max() ?? 0 }
     /// The records that a restore may use, for tests and checkers.
     public var records: [Key: Part] { index }

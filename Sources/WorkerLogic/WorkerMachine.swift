@@ -54,6 +54,7 @@ public struct WorkerMachine: Machine {
 
     public var identity: Identity { membership.identity }
     public var dialable: [NodeID: String] { membership.endpoints(of: [.shard]) }
+    public var dialableRevision: UInt64 { membership.revision }
     var slot: UInt32 { UInt32(identity.node.index) }
 
     /// The clock that is under way or next.
