@@ -1,9 +1,12 @@
 #define _GNU_SOURCE
 #include "CSystem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -61,4 +64,33 @@ void varve_error_text(int code, char *buffer, size_t length) {
   if (length == 0) return;
   strncpy(buffer, text != NULL ? text : "unknown error", length - 1);
   buffer[length - 1] = 0;
+}
+
+// As the kernel has it: glibc declares it only since 2.41.
+struct varve_sched_attributes {
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+};
+
+int varve_request_slice(int thread, uint64_t nanoseconds) {
+  struct varve_sched_attributes wanted = {.size = sizeof wanted};
+  if (syscall(SYS_sched_getattr, thread, &wanted, sizeof wanted, 0) != 0) return errno;
+  if (wanted.policy != SCHED_OTHER) return 0;
+  wanted.flags = 0;
+  wanted.runtime = nanoseconds;
+  return syscall(SYS_sched_setattr, thread, &wanted, 0) == 0 ? 0 : errno;
+}
+
+void varve_request_slice_everywhere(uint64_t nanoseconds) {
+  DIR *threads = opendir("/proc/self/task");
+  if (threads == NULL) return;
+  struct dirent *entry;
+  while ((entry = readdir(threads)) != NULL) {
+    int thread = atoi(entry->d_name);
+    if (thread > 0) (void)varve_request_slice(thread, nanoseconds);
+  }
+  closedir(threads);
 }

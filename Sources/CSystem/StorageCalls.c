@@ -37,6 +37,19 @@ int varve_fallocate(int fd, int64_t offset, int64_t length) {
   return result == 0 ? 0 : errno;
 }
 
+int varve_write_zeros(int fd, int64_t offset, int64_t length) {
+  static const char zeros[1 << 16];
+  while (length > 0) {
+    size_t piece = length < (int64_t)sizeof zeros ? (size_t)length : sizeof zeros;
+    ssize_t count = pwrite(fd, zeros, piece, (off_t)offset);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return count < 0 ? errno : EIO;
+    offset += count;
+    length -= count;
+  }
+  return 0;
+}
+
 int varve_fdatasync(int fd) { return fdatasync(fd) == 0 ? 0 : errno; }
 
 int varve_lock_exclusively(int fd) { return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno; }

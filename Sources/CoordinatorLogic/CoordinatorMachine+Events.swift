@@ -18,7 +18,7 @@ extension CoordinatorMachine {
         case .tick, .peerConnected, .peerDisconnected: break
         }
         checkTimers(at: now, into: &effects)
-        flush(into: &effects)
+        flush(at: now, into: &effects)
     }
 
     private mutating func persisted(at now: Instant, into effects: inout Effects<Action>) {

@@ -97,6 +97,8 @@ public struct CoordinatorMachine: Machine {
     var batchCommits: [Manifest] = []
     var batchDeletes: [UInt64] = []
     var dirty = false
+    /// When commits that nothing waits for are made durable.
+    var commitDue = Instant(nanoseconds: 0)
     var losses: [UInt64: [Int: Float]] = [:]
     var newestStep: UInt64 = 0
     var lastLoss: Float = .nan
@@ -173,7 +175,7 @@ public struct CoordinatorMachine: Machine {
         func consider(_ candidate: Instant?) {
             if let candidate, next.map({ candidate < $0 }) ?? true { next = candidate }
         }
-        if dirty && pending.isEmpty { return Instant(nanoseconds: 0) }
+        if dirty && pending.isEmpty { consider(mayPersistLater ? commitDue : Instant(nanoseconds: 0)) }
         if let lastHandled { consider(lastHandled + ownPulse) }
         for entry in liveness.values where entry.live { consider(entry.lastHeard + patience(with: entry)) }
         consider(fenceResendAt)
@@ -247,7 +249,18 @@ public struct CoordinatorMachine: Machine {
         batch.append(continuation)
     }
 
-    mutating func flush(into effects: inout Effects<Action>) {
+    /// True when all that waits for the disk is commits of steps in the middle of the training: shards tell of them at
+    /// different moments, and one transaction can do for several.
+    private var mayPersistLater: Bool {
+        batch.allSatisfy { continuation in
+            switch continuation {
+            case .committed(let manifests): manifests.allSatisfy { $0.step < durable.targetStep }
+            case .announce, .joined, .fence, .answer: false
+            }
+        } && !batch.isEmpty && durable.phase == .running
+    }
+
+    mutating func flush(at now: Instant, into effects: inout Effects<Action>) {
         // Which shards are lost must outlive this process, whenever it was learnt.
         if let recovery {
             let lost = recovery.lost.sorted().map { UInt32($0) }
@@ -257,7 +270,8 @@ public struct CoordinatorMachine: Machine {
             }
         }
         // One transaction at a time; what comes meanwhile shares the next one.
-        guard dirty, pending.isEmpty else { return }
+        guard dirty, pending.isEmpty, now >= commitDue || !mayPersistLater else { return }
+        commitDue = now + settings.tellPause
         dirty = false
         pending.append(batch)
         durable.viewNumber = viewNumber + 1

@@ -21,6 +21,9 @@ public struct RunSettings: Sendable, Hashable {
     public var keepEvery: UInt64
     public var heartbeat: Instant.Span
     public var lease: Instant.Span
+    /// Shards tell of durable checkpoints at most this often: the coordinator commits what has come together in one
+    /// transaction, and training does not wait for it.
+    public var tellPause: Instant.Span
     /// After this time without an answer a question is put again.
     public var retry: Instant.Span
 
@@ -43,6 +46,7 @@ public struct RunSettings: Sendable, Hashable {
         keepEvery = 100
         heartbeat = .milliseconds(100)
         lease = .milliseconds(1000)
+        tellPause = .milliseconds(40)
         retry = .milliseconds(250)
     }
 

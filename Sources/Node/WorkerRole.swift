@@ -12,10 +12,13 @@ private struct WorkerEngine: Engine {
     let sampler: Sampler
     let slot: Int
     var parameters: [Float]
+    var hasUsualSlices = false
 
     mutating func perform(_ action: WorkerMachine.Action) -> WorkerMachine.Completion? {
         switch action {
         case .compute(let line, let clock, let slices):
+            if !hasUsualSlices { TimeSlices.preferUsual() }
+            hasUsualSlices = true
             var offset = 0
             parameters.withUnsafeMutableBytes { target in
                 for slice in slices {

@@ -53,19 +53,23 @@ extension ShardMachine {
         else { return }
         inFlight[position].acks.insert(store)
         // A delta is durable only with what it builds on: parts are told of in their order.
-        var message = Prepared()
+        var newest: UInt64?
         while let first = inFlight.first, first.acks.count >= settings.writeQuorum {
             var part = first.part
             part.stores = first.acks.map { UInt32($0.index) }.sorted()
             part.commitNanoseconds = now.since(first.began).nanoseconds
             inFlight.removeFirst()
             prepared.append(part)
-            message.parts.append(part)
+            newest = part.step
         }
-        guard !message.parts.isEmpty else { return }
+        guard let newest else { return }
         if prepared.count > 4096 { prepared.removeFirst(prepared.count - 4096) }
-        effects.send(.prepared(message), to: .coordinator)
-        preparedResendAt = now + settings.retry
+        let due = toldAt.map { $0 + settings.tellPause } ?? now
+        if now >= due || newest == view.targetStep {
+            sendPrepared(after: toldStep, at: now, into: &effects)
+        } else {
+            preparedResendAt = min(preparedResendAt ?? due, due)
+        }
     }
 
     mutating func receiveRefusal(
@@ -77,14 +81,24 @@ extension ShardMachine {
         inFlight[position].resendAt = max(inFlight[position].resendAt, now + settings.retry)
     }
 
-    mutating func sendPrepared(at now: Instant, into effects: inout Effects<Action>) {
-        guard !prepared.isEmpty else {
+    /// Tells of what was not told yet, or after `retry` without a confirmation of everything again.
+    mutating func preparedIsDue(at now: Instant, into effects: inout Effects<Action>) {
+        let isUntold = (prepared.last?.step).map { newest in toldStep.map { newest > $0 } ?? true } ?? false
+        sendPrepared(after: isUntold ? toldStep : nil, at: now, into: &effects)
+    }
+
+    private mutating func sendPrepared(
+        after told: UInt64?, at now: Instant, into effects: inout Effects<Action>
+    ) {
+        var message = Prepared()
+        message.parts = Array(prepared.lazy.filter { part in told.map { part.step > $0 } ?? true }.prefix(256))
+        guard let last = message.parts.last else {
             preparedResendAt = nil
             return
         }
-        var message = Prepared()
-        message.parts = Array(prepared.prefix(256))
         effects.send(.prepared(message), to: .coordinator)
+        toldStep = max(toldStep ?? 0, last.step)
+        toldAt = now
         preparedResendAt = now + settings.retry
     }
 }

@@ -108,6 +108,7 @@ extension ShardMachine {
         isEncoding = false
         inFlight = []
         prepared = []
+        toldStep = nil
         lastCheckpoint = baseStep == nil ? nil : step
         lastBaseStep = baseStep
     }
@@ -167,6 +168,8 @@ extension ShardMachine {
             line = new.line
             for position in inFlight.indices { inFlight[position].part.line = line }
             for position in prepared.indices { prepared[position].line = line }
+            toldStep = nil
+            if !prepared.isEmpty { preparedResendAt = now }
         }
     }
 
@@ -187,7 +190,7 @@ extension ShardMachine {
             }
         }
         resendAppends(at: now, into: &effects)
-        if let due = preparedResendAt, now >= due { sendPrepared(at: now, into: &effects) }
+        if let due = preparedResendAt, now >= due { preparedIsDue(at: now, into: &effects) }
         if membership.heartbeatIsDue(at: now) { sendHeartbeat(at: now, into: &effects) }
     }
 

@@ -100,6 +100,9 @@ public struct ShardMachine: Machine {
     var inFlight: [InFlight] = []
     /// Durable parts that the coordinator has not confirmed as committed yet.
     var prepared: [Part] = []
+    /// The newest of them that the coordinator was told of at least once.
+    var toldStep: UInt64?
+    var toldAt: Instant?
     var preparedResendAt: Instant?
     var restoredReport: Restored?
     var nextRequest: UInt64 = 1

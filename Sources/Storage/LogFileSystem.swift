@@ -49,7 +49,9 @@ public protocol LogFileSystem {
     func write(
         _ file: OpenFile, _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, at offset: UInt64
     ) throws(SystemCallFailure) -> Int
-    /// Extends the file with reserved zeros. EOPNOTSUPP means that the file system can't.
+    /// Extends the file with zeros that are written, not only reserved: a sync of data in their place then needs no
+    /// change of the file's extents, which takes a commit of the file system's journal. EOPNOTSUPP means that the
+    /// file system can't reserve.
     func allocate(_ file: OpenFile, from offset: UInt64, lengthBytes: UInt64) throws(SystemCallFailure)
     func truncate(_ file: OpenFile, toBytes size: UInt64) throws(SystemCallFailure)
     func syncData(_ file: OpenFile) throws(SystemCallFailure)
@@ -146,8 +148,10 @@ public struct POSIXFileSystem: LogFileSystem, Sendable {
 
     public func allocate(_ file: OpenFile, from offset: UInt64, lengthBytes: UInt64) throws(SystemCallFailure)
     {
+        // Reserved first, so that a full disk is known before anything is written.
         let code = varve_fallocate(file.descriptor, Int64(clamping: offset), Int64(clamping: lengthBytes))
         try check("fallocate", code)
+        try check("pwrite", varve_write_zeros(file.descriptor, Int64(clamping: offset), Int64(clamping: lengthBytes)))
     }
 
     public func truncate(_ file: OpenFile, toBytes size: UInt64) throws(SystemCallFailure) {

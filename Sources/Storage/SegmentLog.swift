@@ -11,7 +11,7 @@ public struct SegmentLogOptions: Sendable {
     /// Longer payloads are refused on append, and on read before anything is allocated.
     public var maxPayloadBytes: UInt32 = 256 << 20
     /// The active segment is extended with zeros in pieces of this size.
-    public var preallocateBytes: UInt64 = 4 << 20
+    public var preallocateBytes: UInt64 = 1 << 20
     /// Space kept free for tombstones, promises and the log's own records when the disk is full.
     public var headroomBytes: UInt64 = 64 << 10
     public var fsync: Fsync = .real

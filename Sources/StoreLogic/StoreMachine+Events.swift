@@ -14,7 +14,7 @@ extension StoreMachine {
             if inventoriesMissing.contains(peer) { inventoryDue = now }
         case .peerDisconnected: break
         }
-        startWriting(into: &effects)
+        startWriting(at: now, into: &effects)
         checkTimers(at: now, into: &effects)
     }
 
@@ -179,10 +179,35 @@ extension StoreMachine {
         queue.append(pending)
     }
 
-    private mutating func startWriting(into effects: inout Effects<Action>) {
+    private mutating func startWriting(at now: Instant, into effects: inout Effects<Action>) {
         guard writing.isEmpty, !queue.isEmpty else { return }
+        let until = gatherUntil ?? now + settings.gather
+        guard now >= until || isGathered else {
+            gatherUntil = until
+            return
+        }
+        gatherUntil = nil
         swap(&writing, &queue)
+        for pending in writing {
+            guard case .record(let part, _) = pending.write, part.step >= gathered.step else { continue }
+            if part.step > gathered.step { gathered = (part.step, []) }
+            gathered.shards.insert(part.shard)
+        }
         effects.perform(.write(writing.map(\.write)))
+    }
+
+    /// False while records of the same step are likely to follow soon from other shards.
+    private var isGathered: Bool {
+        var step: UInt64?
+        var shards: Set<UInt32> = []
+        for pending in queue {
+            // A shard that is a step behind may wait for just this record.
+            guard case .record(let part, _) = pending.write, part.step == step ?? part.step else { return true }
+            step = part.step
+            shards.insert(part.shard)
+        }
+        if step == gathered.step { shards.formUnion(gathered.shards) }
+        return shards.count >= appenders
     }
 
     private mutating func receiveFence(

@@ -110,6 +110,7 @@ extension StoreMachine {
         }
         if view.epoch > promisedEpoch { queuePromise(view.epoch) }
         committedStep = max(committedStep, view.committedStep)
+        appenders = membership.members(of: .shard).count { holds(UInt32($0.node.index)) }
         if inventoriesMissing.isEmpty && !askedInventories && membership.members(of: .store).count > 1 {
             askedInventories = true
             inventoriesMissing = Set(

@@ -115,6 +115,12 @@ public struct StoreMachine: Machine {
     /// Promises and manifests that the disk refused.
     var refusedWrites: [Pending] = []
     var queuedBytes = 0
+    /// Until when the queue waits for records of more shards.
+    var gatherUntil: Instant?
+    /// Shards that append here, by the newest view.
+    var appenders = 0
+    /// The newest step that was written, and the shards of which it was.
+    var gathered: (step: UInt64, shards: Set<UInt32>) = (0, [])
     var retain = Retain()
     var compacting = false
     var compactedRetain: UInt64 = 0
@@ -139,15 +145,19 @@ public struct StoreMachine: Machine {
         /// Frames of one chain answer, together.
         public var maxAnswerBytes: Int
         public var retry: Instant.Span
+        /// How long the first record of a batch waits for those of the other shards, at most: they come at almost the
+        /// same time, and one sync for all of them costs as much as one for the first.
+        public var gather: Instant.Span
         public init(
             stores: Int, replicas: Int, maxQueuedBytes: Int = 1 << 28, maxAnswerBytes: Int = 8 << 20,
-            retry: Instant.Span = .milliseconds(500)
+            retry: Instant.Span = .milliseconds(500), gather: Instant.Span = .milliseconds(3)
         ) {
             self.stores = stores
             self.replicas = replicas
             self.maxQueuedBytes = maxQueuedBytes
             self.maxAnswerBytes = maxAnswerBytes
             self.retry = retry
+            self.gather = gather
         }
     }
 
@@ -191,6 +201,7 @@ public struct StoreMachine: Machine {
             if let candidate, next.map({ candidate < $0 }) ?? true { next = candidate }
         }
         consider(inventoryDue)
+        consider(gatherUntil)
         consider(verifyDeadline)
         var active = 0
         for repair in repairs.values where repair.request != 0 {

@@ -71,6 +71,7 @@ private func end(_ end: RoleEnd) throws {
 
 /// Blocking work belongs on a thread of its own, not on the pool of the concurrency runtime.
 private func onOwnThread(_ body: @escaping @Sendable () throws -> Void) async throws {
+    TimeSlices.preferShort()
     try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
         let thread = Thread {
             do {

@@ -25,3 +25,10 @@ int64_t varve_write_quietly(int fd, const void *bytes, size_t length);
 
 /// Copies what the system says about an error number, shortened to the buffer; safe on any thread.
 void varve_error_text(int code, char *buffer, size_t length);
+
+/// Asks for time slices of this length for a thread of this process, 0 being the calling one; 0 ns is the system's own
+/// length. Kernels before 6.12 take no notice. Returns 0, or the value of errno.
+int varve_request_slice(int thread, uint64_t nanoseconds);
+
+/// The same for every thread that there is; those that they start later inherit it.
+void varve_request_slice_everywhere(uint64_t nanoseconds);

@@ -14,6 +14,9 @@ int64_t varve_pread(int fd, void *buffer, size_t length, int64_t offset);
 /// Reserves zeroed space and extends the file over it. Returns 0, or the value of errno.
 int varve_fallocate(int fd, int64_t offset, int64_t length);
 
+/// Writes zeros over a range of the file. Returns 0, or the value of errno.
+int varve_write_zeros(int fd, int64_t offset, int64_t length);
+
 /// Forces the file's data, and what is needed to read it back, to the disk. Returns 0, or the value of errno.
 int varve_fdatasync(int fd);
 
