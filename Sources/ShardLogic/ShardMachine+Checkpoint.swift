@@ -91,7 +91,8 @@ extension ShardMachine {
         after told: UInt64?, at now: Instant, into effects: inout Effects<Action>
     ) {
         var message = Prepared()
-        message.parts = Array(prepared.lazy.filter { part in told.map { part.step > $0 } ?? true }.prefix(256))
+        let untold = prepared.lazy.filter { part in told.map { part.step > $0 } ?? true }
+        message.parts = Array(untold.prefix(256))
         guard let last = message.parts.last else {
             preparedResendAt = nil
             return

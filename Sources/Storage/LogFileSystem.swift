@@ -151,7 +151,9 @@ public struct POSIXFileSystem: LogFileSystem, Sendable {
         // Reserved first, so that a full disk is known before anything is written.
         let code = varve_fallocate(file.descriptor, Int64(clamping: offset), Int64(clamping: lengthBytes))
         try check("fallocate", code)
-        try check("pwrite", varve_write_zeros(file.descriptor, Int64(clamping: offset), Int64(clamping: lengthBytes)))
+        let written = varve_write_zeros(
+            file.descriptor, Int64(clamping: offset), Int64(clamping: lengthBytes))
+        try check("pwrite", written)
     }
 
     public func truncate(_ file: OpenFile, toBytes size: UInt64) throws(SystemCallFailure) {

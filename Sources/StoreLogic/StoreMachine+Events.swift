@@ -202,7 +202,9 @@ extension StoreMachine {
         var shards: Set<UInt32> = []
         for pending in queue {
             // A shard that is a step behind may wait for just this record.
-            guard case .record(let part, _) = pending.write, part.step == step ?? part.step else { return true }
+            guard case .record(let part, _) = pending.write, part.step == step ?? part.step else {
+                return true
+            }
             step = part.step
             shards.insert(part.shard)
         }

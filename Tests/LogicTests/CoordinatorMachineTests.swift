@@ -78,6 +78,7 @@ import Wire
 
     static func settings(_ change: (inout RunSettings) -> Void = { _ in }) -> RunSettings {
         var settings = RunSettings(shards: 2, workers: 1, stores: 3)
+        settings.tellPause = .milliseconds(0)
         change(&settings)
         return settings
     }

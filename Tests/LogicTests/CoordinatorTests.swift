@@ -8,9 +8,11 @@ import Wire
     private typealias Coordinator = Driver<CoordinatorMachine>
 
     private func coordinator(_ state: CoordinatorState? = nil, _ manifests: [Manifest] = []) -> Coordinator {
+        var settings = RunSettings(shards: 1, workers: 1, stores: 3)
+        settings.tellPause = .milliseconds(0)
         var driver = Driver(
             CoordinatorMachine(
-                run: "test", settings: RunSettings(shards: 1, workers: 1, stores: 3), configuration: "",
+                run: "test", settings: settings, configuration: "",
                 state: state,
                 manifests: manifests, now: Instant(nanoseconds: 1_000_000_000)))
         persistAll(&driver, driver.tell(.tick))

@@ -9,6 +9,7 @@ import Wire
 
     static func settings(_ change: (inout RunSettings) -> Void = { _ in }) -> RunSettings {
         var settings = RunSettings(shards: 1, workers: 2, stores: 3)
+        settings.tellPause = .milliseconds(0)
         settings.checkpointEvery = 0
         change(&settings)
         return settings
@@ -185,8 +186,14 @@ import Wire
     }
 
     /// Trains to the first checkpoint and gives back its part as it was appended.
-    func checkpointed() throws -> (shard: Stepper<ShardMachine>, part: Part) {
-        var (shard, _) = restoring(step: -1, settings: Self.settings { $0.checkpointEvery = 1 })
+    func checkpointed(_ change: (inout RunSettings) -> Void = { _ in }) throws
+        -> (shard: Stepper<ShardMachine>, part: Part)
+    {
+        let settings = Self.settings {
+            $0.checkpointEvery = 1
+            change(&$0)
+        }
+        var (shard, _) = restoring(step: -1, settings: settings)
         let begun = shard.complete(.initialized(line: 1, parameters: tensor(0)))
         #expect(encodes(begun) == [0])
         _ = shard.receive(.view(makeView(number: 2, members: Self.members)), from: .coordinator)

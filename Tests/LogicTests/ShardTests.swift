@@ -10,6 +10,7 @@ import Wire
 
     private var settings: RunSettings {
         var settings = RunSettings(shards: 1, workers: 2, stores: 3)
+        settings.tellPause = .milliseconds(0)
         settings.maxLag = 1
         return settings
     }
