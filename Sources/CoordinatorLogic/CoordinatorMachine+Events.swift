@@ -47,6 +47,7 @@ extension CoordinatorMachine {
             }
         }
         if announces { announce(into: &effects) }
+        tellOfTheEnd(at: now, into: &effects)
     }
 
     private mutating func receive(
@@ -273,14 +274,21 @@ extension CoordinatorMachine {
         parts = parts.filter { Int64($0.key) > durable.committedStep }
         updateRetain()
         if durable.phase == .running && durable.committedStep >= Int64(durable.targetStep) {
-            finish(at: now, into: &effects)
+            finish()
         }
     }
 
-    private mutating func finish(at now: Instant, into effects: inout Effects<Action>) {
+    mutating func finish() {
         durable.phase = .finished
         stopDeadline = nil
         then(.announce)
+    }
+
+    /// Once in the life of a coordinator, and only when the end is durable: so the one that follows it tells again what
+    /// may have been lost with it.
+    private mutating func tellOfTheEnd(at now: Instant, into effects: inout Effects<Action>) {
+        guard stable.phase == .finished, !hasToldOfTheEnd else { return }
+        hasToldOfTheEnd = true
         let wall = startedAt.map { Double(now.since($0).nanoseconds) } ?? 0
         let stall = Double(stallTotal.values.max() ?? 0)
         notify(

@@ -235,9 +235,7 @@ extension CoordinatorMachine {
         for fault in faults.keys.sorted() where fault.role == .shard && liveness[fault]?.live == true {
             recovered(fault, mode: settings.partialRecovery ? "partial" : "rollback", at: now, into: &effects)
         }
-        if durable.committedStep >= Int64(durable.targetStep) {
-            durable.phase = .finished
-        }
+        if durable.committedStep >= Int64(durable.targetStep) { finish() }
     }
 
     mutating func receiveRestoreFailed(

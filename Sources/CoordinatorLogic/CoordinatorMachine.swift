@@ -115,6 +115,7 @@ public struct CoordinatorMachine: Machine {
     var unrecoverable: String?
     var forcedPrune = false
     var stopDeadline: Instant?
+    var hasToldOfTheEnd = false
     let epochAtStart: UInt64
     var lastHandled: Instant?
 

@@ -82,7 +82,7 @@ public func runCoordinator(
     let transport = Transport(identity: machine.identity, log: log) { sink.put($0) }
     let runner = RoleRunner<CoordinatorMachine>(transport: transport, log: log)
     sink.forward(to: { runner.put($0) })
-    let url = try transport.listen(options.bind)
+    let url = try listen(transport, options.bind)
     options.onListening(url)
     machine.selfMember.pid = UInt32(getpid())
     machine.selfMember.host = ProcessInfo.processInfo.hostName
@@ -90,6 +90,18 @@ public func runCoordinator(
     stop.onStop { runner.stop() }
     let holder = DatabaseHolder(database: database)
     return runner.run(machine) { CoordinatorEngine(database: holder.database, leader: leader) }
+}
+
+/// Listens; a free port is one below those that the system gives to outgoing connections: the coordinator that follows
+/// this one must bind the same port, and would find it taken now and then.
+private func listen(_ transport: Transport, _ bind: String) throws(NNGError) -> String {
+    if bind.hasSuffix(":0") {
+        for _ in 0..<32 {
+            let url = bind.dropLast() + String(Int.random(in: 20_000..<32_768))
+            if let bound = try? transport.listen(String(url)) { return bound }
+        }
+    }
+    return try transport.listen(bind)
 }
 
 /// Hands the database to the engine's thread, which alone uses it from then on.

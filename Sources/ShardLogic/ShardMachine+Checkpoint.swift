@@ -46,11 +46,18 @@ extension ShardMachine {
     mutating func receiveAck(
         _ ack: Appended, from store: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard ack.shard == shard, replicas.contains(store),
-            let position = inFlight.firstIndex(where: {
-                $0.part.step == ack.step && $0.part.payloadDigest == ack.payloadDigest
-            })
-        else { return }
+        func matches(_ part: Part) -> Bool {
+            part.step == ack.step && part.payloadDigest == ack.payloadDigest
+        }
+        guard ack.shard == shard, replicas.contains(store) else { return }
+        guard let position = inFlight.firstIndex(where: { matches($0.part) }) else {
+            // Durable already: the coordinator is told of this copy too, if it has not been told yet.
+            guard let known = prepared.lastIndex(where: matches),
+                !prepared[known].stores.contains(UInt32(store.index))
+            else { return }
+            prepared[known].stores = (prepared[known].stores + [UInt32(store.index)]).sorted()
+            return
+        }
         inFlight[position].acks.insert(store)
         // A delta is durable only with what it builds on: parts are told of in their order.
         var newest: UInt64?

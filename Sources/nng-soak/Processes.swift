@@ -31,18 +31,22 @@ enum Processes {
 
     /// A TCP port of the loopback that is free now.
     static func freePort() -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafeMutableBytes(of: &address) { bytes in
-            let pointer = bytes.assumingMemoryBound(to: sockaddr.self).baseAddress
-            _ = bind(descriptor, pointer, length)
-            _ = getsockname(descriptor, pointer, &length)
+        // Below the ports of outgoing connections: one of those may take a port while its peer is dead, and the peer
+        // that follows could not bind it.
+        while true {
+            let port = Int.random(in: 20_000..<32_768)
+            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            defer { close(descriptor) }
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+            address.sin_port = UInt16(port).bigEndian
+            let length = socklen_t(MemoryLayout<sockaddr_in>.size)
+            let bound = withUnsafeMutableBytes(of: &address) { bytes in
+                bind(descriptor, bytes.assumingMemoryBound(to: sockaddr.self).baseAddress, length) == 0
+            }
+            if bound { return port }
         }
-        return Int(UInt16(bigEndian: address.sin_port))
     }
 
     /// Resident memory of this process in KiB.

@@ -32,7 +32,9 @@ struct Soak {
         if !own.isEmpty {
             let lost = own.map(\.droppedGone).reduce(0, +)
             let connections = own.map(\.connections).reduce(0, +)
+            let replaced = own.map(\.replacements).reduce(0, +)
             Console.say("  \(connections) connections, \(lost) messages dropped with theirs")
+            Console.say("  \(replaced) attempts to connect or greet were left behind")
         }
     }
 
@@ -142,6 +144,12 @@ struct Soak {
         Console.say("  kills \(outcome.kills) of \(options.kills): \(end)")
         Console.say("  answers \(answers), wrong \(states.map(\.wrong).reduce(0, +))")
         Console.say("  longest pause \(Int(pause)) ms, longest from restart to traffic \(Int(recovery)) ms")
+        for (link, state) in states.enumerated() {
+            for pause in state.long {
+                let began = Int(pause.began - started)
+                Console.say("  link \(link) was silent for \(Int(pause.milliseconds)) ms, from \(began) ms on")
+            }
+        }
         let growth = outcome.residentEndKiB - outcome.residentStartKiB
         Console.say("  resident \(outcome.residentStartKiB) -> \(outcome.residentEndKiB) KiB (\(growth) KiB)")
         Console.say(

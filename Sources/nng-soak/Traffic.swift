@@ -11,6 +11,8 @@ final class LinkClock: Sendable {
         var longestRecovery = 0.0
         var answers = 0
         var wrong = 0
+        /// Pauses of more than a second: when they began, in ms since the start, and how long they were.
+        var long: [(began: Double, milliseconds: Double)] = []
     }
 
     let state = Mutex(State())
@@ -20,6 +22,7 @@ final class LinkClock: Sendable {
         let now = Processes.nowMilliseconds
         state.withLock { state in
             state.longestPause = max(state.longestPause, now - state.last)
+            if now - state.last > 1000 { state.long.append((state.last, now - state.last)) }
             if let started = state.restartedAt {
                 state.longestRecovery = max(state.longestRecovery, now - started)
                 state.restartedAt = nil

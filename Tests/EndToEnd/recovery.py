@@ -92,7 +92,7 @@ def everything_dies_and_resumes(folder):
             seen = max(e["step"] for e in cluster.of("step"))
         finally:
             cluster.end()
-        again = Cluster(directory, steps=seen + 20, resume=True)
+        again = Cluster(directory, steps=seen + 500, resume=True)
         try:
             first = again.wait(lambda e: e["event"] == "step")
             summary = again.finish()
@@ -100,7 +100,22 @@ def everything_dies_and_resumes(folder):
             again.end()
         lost = seen + 1 - first["step"]
         expect(lost <= 1, f"{lost} steps were lost: step {seen} was seen, step {first['step']} came first")
-        expect(summary["steps"] == seen + 20, "the resumed run did not finish")
+        expect(summary["steps"] == seen + 500, "the resumed run did not finish")
+
+
+def a_run_that_has_its_steps_ends_at_once(folder):
+    cluster = Cluster(folder + "/run", write(folder), steps=60)
+    try:
+        cluster.finish()
+    finally:
+        cluster.end()
+    # Fewer steps than there are, and just as many: nothing is left to do, and nothing waits.
+    for steps in (40, 60):
+        again = Cluster(folder + "/run", steps=steps, resume=True)
+        try:
+            expect(again.finish()["steps"] == 60, "the run is at another step than before")
+        finally:
+            again.end()
 
 
 def nothing_outlives_up(folder):
@@ -167,7 +182,8 @@ def other_consistencies_train_and_recover(folder):
 if __name__ == "__main__":
     main(
         [
-            every_role_dies, random_kills_end_in_the_same_bits, everything_dies_and_resumes, nothing_outlives_up,
+            every_role_dies, random_kills_end_in_the_same_bits, everything_dies_and_resumes,
+            a_run_that_has_its_steps_ends_at_once, nothing_outlives_up,
             a_paused_shard_is_replaced, stopping_leaves_a_checkpoint, partial_recovery_keeps_the_others,
             other_consistencies_train_and_recover,
         ])

@@ -120,7 +120,7 @@ def a_damaged_store_does_no_harm(folder):
     finally:
         cluster.end()
     expect(flip(folder, "store-2", 0.3) > 0, "store-2 has no segment")
-    again = Cluster(folder + "/run", steps=stopped + 60, resume=True)
+    again = Cluster(folder + "/run", steps=stopped + 1500, resume=True)
     try:
         again.wait_step(stopped + 20)
         # A shard that reads its state anew must not be given what is damaged.
@@ -129,8 +129,8 @@ def a_damaged_store_does_no_harm(folder):
         summary = again.finish()
     finally:
         again.end()
-    expect(summary["steps"] == stopped + 60, "the resumed run did not finish")
-    expect(export(folder)["step"] == stopped + 60, "the last step can't be exported")
+    expect(summary["steps"] == stopped + 1500, "the resumed run did not finish")
+    expect(export(folder)["step"] == stopped + 1500, "the last step can't be exported")
     report = verify(folder, "--repair")
     expect(report["ok"], f"what was damaged can't be mended: {report}")
     expect(verify(folder)["ok"], "it was not mended for good")

@@ -84,10 +84,12 @@ import Wire
             let durable = tests.ack(next, by: 1, &shard)
             #expect(tests.prepared(durable).isEmpty)
         }
+        _ = tests.ack(makePart(step: 2), by: 2, &shard)
         let early = shard.wait(milliseconds: 39)
         #expect(tests.prepared(early).isEmpty)
         let due = shard.wait(milliseconds: 1)
         #expect(tests.prepared(due).map(\.step) == [1, 2])
+        #expect(tests.prepared(due).map(\.stores) == [[0, 1], [0, 1, 2]])
         // Without a confirmation everything is told again.
         let again = shard.wait(milliseconds: 300)
         #expect(tests.prepared(again).map(\.step) == [0, 1, 2])
