@@ -83,7 +83,8 @@ extension CoordinatorMachine {
         let reached =
             liveness.filter { $0.key.role == .shard || $0.key.role == .worker }.map(\.value.step).max() ?? 0
         let margin = UInt64(max(4, (stepsPerSecond * 0.4).rounded(.up)))
-        let target = min(max(reached, newestStep) + margin, max(durable.targetStep, 1))
+        // An earlier target may have been passed before it was heard, so only the end of the run is a limit.
+        let target = min(max(reached, newestStep) + margin, max(settings.steps, 1))
         durable.targetStep = target
         stopDeadline = now + .milliseconds(3_000)
         effects.report(.info, "stop", "training ends at step \(target), with a checkpoint")

@@ -5,6 +5,7 @@ import NNG
 /// Kills one peer after the other at a fixed rate while requests are in flight on every link.
 struct Soak {
     let options: Options
+    private let started = Processes.nowMilliseconds
     /// A link that is silent for this long while its peer runs is wedged.
     static let wedgedMilliseconds = 10_000.0
 
@@ -144,6 +145,7 @@ struct Soak {
         Console.say("  kills \(outcome.kills) of \(options.kills): \(end)")
         Console.say("  answers \(answers), wrong \(states.map(\.wrong).reduce(0, +))")
         Console.say("  longest pause \(Int(pause)) ms, longest from restart to traffic \(Int(recovery)) ms")
+        let started = self.started
         for (link, state) in states.enumerated() {
             for pause in state.long {
                 let began = Int(pause.began - started)
