@@ -159,6 +159,8 @@ public struct CoordinatorMachine: Machine {
             then(.fence)
         case .forming, .running, .finished, .UNRECOGNIZED: then(.announce)
         }
+        // The last commit may have been the last thing that the coordinator before this one made durable.
+        if durable.phase == .running && durable.committedStep >= Int64(durable.targetStep) { finish() }
         updateRetain()
     }
 
