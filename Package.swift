@@ -37,10 +37,15 @@ let package = Package(
         .systemLibrary(name: "CBLAS", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        // Measured against in benchmarks, and used for nothing else.
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "CBenchLoops"),
         .target(name: "CSystem"),
 
         // What is pure: bytes, numbers and decisions, without IO.
-        library("LCCheckpoint", ["CXXHash"]),
+        // The codec's inner loops: vector instructions where the machine has them, plain C everywhere.
+        .target(name: "CKernels"),
+        library("LCCheckpoint", ["CXXHash", "CKernels"]),
         library("Tensors"),
         .target(
             name: "Wire", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
@@ -77,12 +82,12 @@ let package = Package(
             name: "varve",
             dependencies: [
                 "LCCheckpoint", "Tensors", "Node", "Cluster", "Simulation", "Storage", "Training", "Wire",
-                "NNG", "CSystem", "MachineCore", log,
+                "NNG", "CSystem", "MachineCore", "CZstd", "CBenchLoops", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
 
-        tests("LCCheckpointTests", ["LCCheckpoint", "Tensors"], resources: [.copy("Golden")]),
+        tests("LCCheckpointTests", ["LCCheckpoint", "CKernels", "Tensors"], resources: [.copy("Golden")]),
         tests("TensorsTests", ["Tensors"]),
         tests("WireTests", ["Wire"]),
         tests("TrainingTests", ["Training", "Tensors", "CZlib"]),

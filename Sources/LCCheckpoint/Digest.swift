@@ -49,8 +49,8 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
 
 /// The digest of a state: of its sections' names, formats, counts and bytes, and of its metadata.
 ///
-/// Each section is hashed by itself and the hashes are hashed together in the order of the names' bytes, so it
-/// doesn't matter in which order a frame holds the sections and how it groups them into scopes. Defined in
+/// Each section is hashed by itself, a large one by pieces, and the hashes are hashed together in the order of the names'
+/// bytes, so it doesn't matter in which order a frame holds the sections and how it groups them into scopes. Defined in
 /// docs/formats/frame.md.
 public enum StateDigest {
     /// The digest of a state of Float32 sections.
@@ -69,11 +69,12 @@ public enum StateDigest {
 
     /// The digest of a state of sections in any format.
     public static func of(
-        sections: [(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer)], metadata: [UInt8]
+        sections: [(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer)], metadata: [UInt8],
+        threads: Int = 1
     ) -> Digest {
         var builder = StateDigestBuilder()
         for section in sections {
-            builder.add(name: section.name, format: section.format, bytes: section.bytes)
+            builder.add(name: section.name, format: section.format, bytes: section.bytes, threads: threads)
         }
         return builder.finish(metadata: metadata)
     }
@@ -83,12 +84,29 @@ public enum StateDigest {
 struct StateDigestBuilder {
     private var entries: [(name: [UInt8], record: [UInt8])] = []
 
-    mutating func add(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer) {
+    /// Sections above this are hashed by pieces of it, so that several cores can share the work.
+    private static let pieceBytes = 1 << 18
+
+    /// XXH3-128 of the bytes, or of the pieces' digests.
+    private static func digest(_ bytes: UnsafeRawBufferPointer, threads: Int) -> Digest {
+        guard bytes.count > pieceBytes else { return Digest.of(bytes) }
+        let count = (bytes.count + pieceBytes - 1) / pieceBytes
+        let digests = Results(count: count, Digest(high: 0, low: 0))
+        inParallel(count, threads: threads) { piece, _ in
+            let range = (piece * pieceBytes)..<min((piece + 1) * pieceBytes, bytes.count)
+            digests[piece] = Digest.of(UnsafeRawBufferPointer(rebasing: bytes[range]))
+        }
+        var record: [UInt8] = []
+        for digest in digests.all { record.append(digest: digest) }
+        return record.withUnsafeBytes { Digest.of($0) }
+    }
+
+    mutating func add(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer, threads: Int = 1) {
         var record = [format.rawValue]
         record.append(varint: UInt64(bytes.count / format.byteCount))
         record.append(varint: UInt64(name.utf8.count))
         record.append(contentsOf: name.utf8)
-        record.append(digest: Digest.of(bytes))
+        record.append(digest: StateDigestBuilder.digest(bytes, threads: threads))
         entries.append((Array(name.utf8), record))
     }
 

@@ -5,6 +5,7 @@ public struct Frame: Sendable {
     public let header: FrameHeader
     let bytes: [UInt8]
     let scopes: [ScopeLayout]
+    private let previous: SymbolHistory?
 
     /// Parses a frame that fills `bytes`.
     ///
@@ -19,9 +20,10 @@ public struct Frame: Sendable {
         header = parts.header
         scopes = parts.scopes
         self.bytes = Array(bytes)
+        previous = context?.history
     }
 
-    /// What deltas on top of this frame may leave out.
+    /// What deltas on top of this frame may leave out, but for its symbols: those come with `apply`.
     public var context: FrameContext {
         FrameContext(sections: header.sections, metadata: header.metadata)
     }
@@ -30,36 +32,53 @@ public struct Frame: Sendable {
     ///
     /// A base overwrites the sections. On an error the sections are in no defined state and must be dropped.
     ///
-    /// - Parameter sections: the reconstructions, in the frame's order and with its counts.
-    public func apply(to sections: [UnsafeMutableBufferPointer<Float>]) throws(CodecError) {
+    /// - Parameters:
+    ///   - sections: the reconstructions, in the frame's order and with its counts.
+    ///   - digest: the digest of the caller's state; nil when it has none, which only a base accepts.
+    ///   - chained: keep this frame's symbols, which the next frame may need: a byte for each element.
+    ///   - threads: how many may work on it, the caller's included.
+    /// - Returns: what to parse the chain's next frame with.
+    @discardableResult
+    public func apply(
+        to sections: [UnsafeMutableBufferPointer<Float>], expectingBase digest: Digest?,
+        chained: Bool = false, threads: Int = 1
+    ) throws(CodecError) -> FrameContext {
         for (section, layout) in zip(sections, header.sections) where layout.format != .float32 {
             throw CodecError(
                 .layoutMismatch,
                 "section \(layout.name) is \(layout.format) and \(section.count) floats are given")
         }
-        try apply(toBytes: sections.map { UnsafeMutableRawBufferPointer($0) })
+        return try apply(
+            toBytes: sections.map { UnsafeMutableRawBufferPointer($0) }, expectingBase: digest,
+            chained: chained, threads: threads)
     }
 
-    /// The same, after checking that the frame builds on the state that the caller has.
-    ///
-    /// - Parameter digest: the digest of the caller's state; nil when it has none, which only a base accepts.
+    /// The same for sections of any format.
+    @discardableResult
     public func apply(
-        to sections: [UnsafeMutableBufferPointer<Float>], expectingBase digest: Digest?
-    ) throws(CodecError) {
+        toBytes sections: [UnsafeMutableRawBufferPointer], expectingBase digest: Digest?,
+        chained: Bool = false, threads: Int = 1
+    ) throws(CodecError) -> FrameContext {
         try check(base: digest)
-        try apply(to: sections)
+        try check(sections)
+        let history = try decode(
+            sections, wanted: nil, keepsHistory: chained && header.kind == .delta, threads: threads)
+        var builder = StateDigestBuilder()
+        for (section, layout) in zip(sections, header.sections) {
+            builder.add(
+                name: layout.name, format: layout.format, bytes: UnsafeRawBufferPointer(section),
+                threads: threads)
+        }
+        guard builder.finish(metadata: header.metadata) == header.stateDigest else {
+            throw CodecError(
+                .stateMismatch, "the reconstruction of step \(header.step) isn't what was written")
+        }
+        var context = context
+        context.history = history
+        return context
     }
 
-    /// As `apply(to:expectingBase:)`, for sections of any format.
-    public func apply(
-        toBytes sections: [UnsafeMutableRawBufferPointer], expectingBase digest: Digest?
-    ) throws(CodecError) {
-        try check(base: digest)
-        try apply(toBytes: sections)
-    }
-
-    /// As `apply(to:)`, for sections of any format.
-    public func apply(toBytes sections: [UnsafeMutableRawBufferPointer]) throws(CodecError) {
+    private func check(_ sections: [UnsafeMutableRawBufferPointer?]) throws(CodecError) {
         guard !header.sections.isEmpty || scopes.isEmpty else {
             throw CodecError(
                 .layoutMismatch, "the frame leaves its layout to its base: parse it with the base's")
@@ -69,24 +88,86 @@ public struct Frame: Sendable {
                 .layoutMismatch,
                 "the frame has \(header.sections.count) sections and \(sections.count) are given")
         }
-        for (section, layout) in zip(sections, header.sections) where section.count != layout.byteCount {
+        for (section, layout) in zip(sections, header.sections) {
+            guard let section, section.count != layout.byteCount else { continue }
             throw CodecError(
                 .layoutMismatch,
                 "section \(layout.name) has \(layout.byteCount) bytes and \(section.count) are given")
         }
+    }
+
+    /// Decodes scope by scope.
+    ///
+    /// - Parameters:
+    ///   - sections: nil for one that isn't wanted.
+    ///   - wanted: for each scope the elements that are; nil for all.
+    /// - Returns: this frame's symbols, if they are to be kept.
+    func decode(
+        _ sections: [UnsafeMutableRawBufferPointer?], wanted: [Range<Int>]?, keepsHistory: Bool, threads: Int
+    ) throws(CodecError) -> SymbolHistory? {
         var members = [[ScopeMember]](repeating: [], count: scopes.count)
         for (section, layout) in zip(sections, header.sections) {
-            members[layout.scope].append(ScopeMember(format: layout.format, bytes: section))
+            members[layout.scope].append(
+                ScopeMember(format: layout.format, elementCount: layout.elementCount, bytes: section))
         }
-        for (scope, members) in zip(scopes, members) { try decode(scope, into: members) }
-        var digest = StateDigestBuilder()
-        for (section, layout) in zip(sections, header.sections) {
-            digest.add(name: layout.name, format: layout.format, bytes: UnsafeRawBufferPointer(section))
+        var histories: [[UInt8]?] = []
+        for (index, scope) in scopes.enumerated() {
+            var history: [UInt8]?
+            let elements = wanted?[index] ?? 0..<scope.elementCount
+            switch scope.content {
+            case .exact(let exact):
+                try withBytes { (frame) throws(CodecError) in
+                    try exact.apply(
+                        to: members[index], of: frame, isBase: header.kind == .base, elements: elements,
+                        threads: threads)
+                }
+            case .quantized(let quantized):
+                if keepsHistory { history = [UInt8](repeating: 0, count: scope.elementCount) }
+                let size = quantized.stream.blockSize
+                let blocks =
+                    elements.isEmpty
+                    ? 0..<0
+                    : (elements.lowerBound >> size.log2)..<((elements.upperBound - 1) >> size.log2 + 1)
+                let symbols = previousSymbols(scope: index, count: scope.elementCount)
+                if scope.usesPrevious, symbols == nil {
+                    throw CodecError(
+                        .baseMismatch,
+                        "the frame of step \(header.step) needs the symbols of the frame before it: restore from the chain's base"
+                    )
+                }
+                let vector = ScopeVector(members[index])
+                try withPointer(to: symbols) { (symbols) throws(CodecError) in
+                    try withMutablePointer(to: &history) { (history) throws(CodecError) in
+                        try withBytes { (frame) throws(CodecError) in
+                            try quantized.apply(
+                                to: vector, of: frame, blocks: blocks, previous: symbols, history: history,
+                                threads: threads)
+                        }
+                    }
+                }
+            }
+            histories.append(history)
         }
-        guard digest.finish(metadata: header.metadata) == header.stateDigest else {
-            throw CodecError(
-                .stateMismatch, "the reconstruction of step \(header.step) isn't what was written")
+        return keepsHistory ? SymbolHistory(state: header.stateDigest, scopes: histories) : nil
+    }
+
+    /// The symbols of the frame before, if they are at hand.
+    func previousSymbols(scope: Int, count: Int) -> [UInt8]? {
+        previous?.symbols(scope: scope, count: count, of: header.baseDigest)
+    }
+
+    /// Calls `body` with the frame's bytes.
+    func withBytes<Result>(
+        _ body: (UnsafeRawBufferPointer) throws(CodecError) -> Result
+    ) throws(CodecError) -> Result {
+        let outcome: Swift.Result<Result, CodecError> = bytes.withUnsafeBytes { bytes in
+            do throws(CodecError) {
+                return .success(try body(bytes))
+            } catch {
+                return .failure(error)
+            }
         }
+        return try outcome.get()
     }
 
     private func check(base digest: Digest?) throws(CodecError) {
@@ -101,6 +182,7 @@ public struct Frame: Sendable {
 /// A section's reconstruction while its scope is decoded.
 struct ScopeMember {
     var format: ElementFormat
-    var bytes: UnsafeMutableRawBufferPointer
-    var elementCount: Int { bytes.count / format.byteCount }
+    var elementCount: Int
+    /// Nil when it isn't wanted.
+    var bytes: UnsafeMutableRawBufferPointer?
 }

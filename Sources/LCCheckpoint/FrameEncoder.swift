@@ -35,21 +35,32 @@ public struct FrameEncoder {
     var sections: [SectionLayout] = []
     var names: Set<[UInt8]> = []
     var scopes: [[UInt8]] = []
+    var histories: [[UInt8]?] = []
     var metadata: [UInt8] = []
+    let keepsHistory: Bool
+    let threads: Int
     var digest = StateDigestBuilder()
     var totals = ScopeTotals()
 
     /// - Parameters:
     ///   - baseDigest: the digest of the state that the delta builds on; nil for a base.
-    ///   - inheriting: what the reader has from the base. The frame leaves out what is the same.
+    ///   - inheriting: what the reader has from the frame before. The frame leaves out what is the same, and its
+    ///     coders look at that frame's symbols if the context has them.
+    ///   - chained: keep this frame's symbols for the next: a byte for each element.
+    ///   - threads: how many may work on the frame, the caller's included. The bytes don't depend on it.
     ///
     /// - Precondition: `baseDigest` is given for a delta and only for a delta.
-    public init(kind: Kind, step: UInt64, baseDigest: Digest?, inheriting context: FrameContext? = nil) {
+    public init(
+        kind: Kind, step: UInt64, baseDigest: Digest?, inheriting context: FrameContext? = nil,
+        chained: Bool = false, threads: Int = 1
+    ) {
         precondition((kind == .delta) == (baseDigest != nil), "a delta names its base, a base has none")
         self.kind = kind
         self.step = step
         self.baseDigest = baseDigest
         self.context = kind == .delta ? context : nil
+        keepsHistory = chained && kind == .delta
+        self.threads = max(1, threads)
     }
 
     /// Encodes one Float32 section in a scope of its own.
@@ -81,11 +92,11 @@ public struct FrameEncoder {
                     elementCount: source.target.count / source.format.byteCount, scope: scopes.count))
             names.insert(Array(source.name.utf8))
         }
-        scopes.append(encodeScope(sources, settings: settings, isBase: kind == .base, totals: &totals))
+        encode(sources, settings)
         for source in sources {
             digest.add(
                 name: source.name, format: source.format,
-                bytes: UnsafeRawBufferPointer(source.reconstruction))
+                bytes: UnsafeRawBufferPointer(source.reconstruction), threads: threads)
         }
     }
 
@@ -103,9 +114,55 @@ public struct FrameEncoder {
     public consuming func finish() -> EncodedFrame {
         let stateDigest = digest.finish(metadata: metadata)
         let bytes = assemble(stateDigest: stateDigest)
+        var context = FrameContext(sections: sections, metadata: metadata)
+        if keepsHistory { context.history = SymbolHistory(state: stateDigest, scopes: histories) }
         return EncodedFrame(
             bytes: bytes, stateDigest: stateDigest, payloadDigest: bytes.withUnsafeBytes { Digest.of($0) },
-            statistics: totals.statistics(encodedBytes: bytes.count))
+            statistics: totals.statistics(encodedBytes: bytes.count), context: context)
+    }
+
+    /// Appends a scope's payload: codec, element count, and what the codec says.
+    private mutating func encode(_ sources: [SectionSource], _ settings: CodecSettings) {
+        let vector = ScopeVector(sources)
+        let elements = vector.layout.count
+        totals.elements += elements
+        totals.rawBytes += sources.reduce(0) { $0 + $1.target.count }
+        var bytes: [UInt8] = []
+        var history: [UInt8]?
+        switch settings.kind {
+        case .lc(let bits) where kind == .delta:
+            bytes.append(FrameFormat.lcCodec)
+            bytes.append(varint: UInt64(elements))
+            let buckets = BucketTable(vector, bits: bits, threads: threads)
+            history = encode(vector, buckets, counts: buckets.counts, settings.entropy, into: &bytes)
+        case .lc, .exact:
+            bytes.append(FrameFormat.exactCodec)
+            bytes.append(varint: UInt64(elements))
+            encodeExact(
+                sources, isBase: kind == .base, entropy: settings.entropy, threads: threads, totals: &totals,
+                into: &bytes)
+        }
+        scopes.append(bytes)
+        histories.append(history)
+    }
+
+    /// Encodes a vector with a quantizer of any kind; returns its symbols for the next frame.
+    private mutating func encode(
+        _ vector: ScopeVector, _ quantizer: some DeltaQuantizer, counts: [Int],
+        _ entropy: CodecSettings.Entropy, into bytes: inout [UInt8]
+    ) -> [UInt8]? {
+        let previous = context?.history?.symbols(
+            scope: scopes.count, count: vector.layout.count, of: baseDigest)
+        var next: [UInt8]?
+        if keepsHistory { next = [UInt8](repeating: 0, count: vector.layout.count) }
+        withPointer(to: previous) { previous in
+            withMutablePointer(to: &next) { next in
+                encodeQuantized(
+                    vector, quantizer, counts: counts, entropy: entropy, previous: previous, history: next,
+                    threads: threads, totals: &totals, into: &bytes)
+            }
+        }
+        return next
     }
 
     private func check(_ sources: [SectionSource], _ settings: CodecSettings) throws(CodecError) {
@@ -149,6 +206,8 @@ struct ScopeTotals {
     /// Sums of squares.
     var error = 0.0
     var norm = 0.0
+    /// A reader needs the symbols of the frame before.
+    var usesPrevious = false
 
     func statistics(encodedBytes: Int) -> FrameStatistics {
         let relative = norm > 0 ? squareRoot(error / norm) : (error > 0 ? .infinity : 0)

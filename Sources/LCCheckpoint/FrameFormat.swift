@@ -2,15 +2,19 @@
 
 enum FrameFormat {
     static let magic: [UInt8] = [0x56, 0x4c, 0x43, 0x46]  // "VLCF"
-    static let version: UInt8 = 1
-    /// Magic, version, kind, flags, length, step, base digest, state digest.
-    static let headerBytes = 4 + 1 + 1 + 2 + 8 + 8 + 16 + 16
+    static let version: UInt8 = 2
+    /// Magic, version, flags, length: what a frame's length can be read from.
+    static let prefixBytes = 4 + 1 + 1 + 6
     static let checksumBytes = 8
 
-    /// The frame leaves its layout to its base and carries a checksum of it.
-    static let layoutInherited: UInt16 = 1
-    /// The frame's metadata is its base's.
-    static let metadataInherited: UInt16 = 2
+    /// A delta; a base if not set.
+    static let delta: UInt8 = 1
+    /// The frame's sections are those of the state that it builds on.
+    static let layoutInherited: UInt8 = 2
+    /// Likewise its metadata.
+    static let metadataInherited: UInt8 = 4
+    /// The symbols of the frame before are needed.
+    static let previousNeeded: UInt8 = 8
 
     static let exactCodec: UInt8 = 0
     static let lcCodec: UInt8 = 1
@@ -18,6 +22,28 @@ enum FrameFormat {
     /// A base may yield this much, and `expansion` bytes more for each of its own.
     static let freeStateBytes = 64 << 20
     static let expansion = 16_384
+
+    /// How an inherited layout's sections are grouped into scopes.
+    enum Grouping: UInt8, CaseIterable {
+        /// Those of floating formats, then the others.
+        case byKind = 0
+        /// Each section in a scope of its own.
+        case each = 1
+
+        /// The sections with their scopes, in the base's order.
+        func apply(_ sections: [SectionLayout]) -> [SectionLayout] {
+            var sections = sections
+            let hasFloats = sections.contains { $0.format.isFloatingPoint }
+            for index in sections.indices {
+                switch self {
+                case .each: sections[index].scope = index
+                case .byKind:
+                    sections[index].scope = sections[index].format.isFloatingPoint || !hasFloats ? 0 : 1
+                }
+            }
+            return sections
+        }
+    }
 
     /// The bytes of a layout.
     static func encode(layout: [SectionLayout]) -> [UInt8] {
@@ -35,14 +61,14 @@ enum FrameFormat {
 
     /// The length that the header at the front of `bytes` claims for its frame; nil if no frame begins there.
     static func claimedLength(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
-        guard bytes.count >= headerBytes, bytes.prefix(4).elementsEqual(magic) else { return nil }
-        return UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        guard bytes.count >= prefixBytes, bytes.prefix(4).elementsEqual(magic) else { return nil }
+        return (6..<12).reversed().reduce(0) { $0 << 8 | UInt64(bytes[$1]) }
     }
 }
 
 extension Frame {
     /// The bytes that a frame's length can be read from.
-    public static let headerByteCount = FrameFormat.headerBytes
+    public static let headerByteCount = FrameFormat.prefixBytes
 
     /// The length of the frame that begins with `bytes`, as its header claims it; nil if no frame begins there.
     ///
@@ -58,27 +84,45 @@ extension Frame {
 }
 
 extension FrameEncoder {
+    /// How the frame's layout follows from the one that is inherited, or nil.
+    private func grouping() -> FrameFormat.Grouping? {
+        guard let context, context.sections.count == sections.count else { return nil }
+        var own: [String: SectionLayout] = [:]
+        for section in sections { own[section.name] = section }
+        // The order matters only within a scope.
+        var last: [Int: Int] = [:]
+        var places: [String: Int] = [:]
+        for (place, section) in sections.enumerated() { places[section.name] = place }
+        for section in context.sections {
+            guard let section = own[section.name], let place = places[section.name],
+                place > last[section.scope] ?? -1
+            else { return nil }
+            last[section.scope] = place
+        }
+        return FrameFormat.Grouping.allCases.first { grouping in
+            grouping.apply(context.sections).allSatisfy { own[$0.name] == $0 }
+        }
+    }
+
     /// Puts the frame together.
     func assemble(stateDigest: Digest) -> [UInt8] {
-        let layout = FrameFormat.encode(layout: sections)
-        var flags: UInt16 = 0
-        if let context {
-            if FrameFormat.encode(layout: context.sections) == layout { flags |= FrameFormat.layoutInherited }
-            if context.metadata == metadata { flags |= FrameFormat.metadataInherited }
-        }
+        let grouping = grouping()
+        var flags = kind == .delta ? FrameFormat.delta : 0
+        if grouping != nil { flags |= FrameFormat.layoutInherited }
+        if let context, context.metadata == metadata { flags |= FrameFormat.metadataInherited }
+        if totals.usesPrevious { flags |= FrameFormat.previousNeeded }
         var bytes = FrameFormat.magic
-        bytes.reserveCapacity(FrameFormat.headerBytes + 64 + scopes.reduce(0) { $0 + $1.count + 10 })
+        bytes.reserveCapacity(128 + scopes.reduce(0) { $0 + $1.count + 10 })
         bytes.append(FrameFormat.version)
-        bytes.append(kind.rawValue)
-        bytes.append(littleEndian: flags)
-        bytes.append(littleEndian: UInt64(0))
-        bytes.append(littleEndian: step)
-        bytes.append(digest: baseDigest ?? Digest(high: 0, low: 0))
+        bytes.append(flags)
+        bytes.append(contentsOf: repeatElement(0, count: 6))
+        bytes.append(varint: step)
+        if let baseDigest { bytes.append(digest: baseDigest) }
         bytes.append(digest: stateDigest)
-        if flags & FrameFormat.layoutInherited != 0 {
-            bytes.append(littleEndian: layout.withUnsafeBytes { checksum64($0) })
+        if let grouping {
+            bytes.append(grouping.rawValue)
         } else {
-            bytes.append(contentsOf: layout)
+            bytes.append(contentsOf: FrameFormat.encode(layout: sections))
         }
         if flags & FrameFormat.metadataInherited == 0 {
             bytes.append(varint: UInt64(metadata.count))
@@ -89,38 +133,19 @@ extension FrameEncoder {
             bytes.append(varint: UInt64(scope.count))
             bytes.append(contentsOf: scope)
         }
-        // A base of nothing but zeros would look like a bomb: it is padded up to what readers grant.
-        var padding = 0
-        if kind == .base, totals.rawBytes > FrameFormat.freeStateBytes {
-            let needed = (totals.rawBytes - FrameFormat.freeStateBytes) / FrameFormat.expansion + 1
-            padding = max(0, needed - bytes.count)
+        if kind == .base {
+            // A base of nothing but zeros would look like a bomb: it is padded up to what readers grant.
+            var padding = 0
+            if totals.rawBytes > FrameFormat.freeStateBytes {
+                let needed = (totals.rawBytes - FrameFormat.freeStateBytes) / FrameFormat.expansion + 1
+                padding = max(0, needed - bytes.count)
+            }
+            bytes.append(varint: UInt64(padding))
+            bytes.append(contentsOf: repeatElement(0, count: padding))
         }
-        bytes.append(varint: UInt64(padding))
-        bytes.append(contentsOf: repeatElement(0, count: padding))
-        let length = UInt64(bytes.count + FrameFormat.checksumBytes)
-        withUnsafeBytes(of: length.littleEndian) { bytes.replaceSubrange(8..<16, with: $0) }
+        let length = bytes.count + FrameFormat.checksumBytes
+        for byte in 0..<6 { bytes[6 + byte] = UInt8(truncatingIfNeeded: length >> (8 * byte)) }
         bytes.append(littleEndian: bytes.withUnsafeBytes { checksum64($0) })
         return bytes
     }
-}
-
-/// A scope's payload: codec, element count, and what the codec says.
-func encodeScope(
-    _ sources: [SectionSource], settings: CodecSettings, isBase: Bool, totals: inout ScopeTotals
-) -> [UInt8] {
-    let elements = sources.reduce(0) { $0 + $1.target.count / $1.format.byteCount }
-    totals.elements += elements
-    totals.rawBytes += sources.reduce(0) { $0 + $1.target.count }
-    var bytes: [UInt8] = []
-    switch settings.kind {
-    case .lc(let bits) where !isBase:
-        bytes.append(FrameFormat.lcCodec)
-        bytes.append(varint: UInt64(elements))
-        encodeQuantized(sources, bits: bits, entropy: settings.entropy, totals: &totals, into: &bytes)
-    case .lc, .exact:
-        bytes.append(FrameFormat.exactCodec)
-        bytes.append(varint: UInt64(elements))
-        encodeExact(sources, isBase: isBase, entropy: settings.entropy, totals: &totals, into: &bytes)
-    }
-    return bytes
 }

@@ -25,10 +25,11 @@ public struct SectionLayout: Hashable, Sendable {
     public var byteCount: Int { elementCount * format.byteCount }
 }
 
-/// What a delta frame may leave out because its base has it already.
-public struct FrameContext: Hashable, Sendable {
+/// What a delta frame may leave out because the reader has it from the frame before.
+public struct FrameContext: Sendable {
     public var sections: [SectionLayout]
     public var metadata: [UInt8]
+    var history: SymbolHistory?
 
     public init(sections: [SectionLayout], metadata: [UInt8]) {
         self.sections = sections
@@ -49,6 +50,8 @@ public struct FrameHeader: Hashable, Sendable {
     /// One for each scope.
     public var scopes: [CodecSettings.Kind]
     public var metadata: [UInt8]
+    /// The symbols of the frame before are needed: this one can't be applied to its base alone.
+    public var needsPrevious: Bool
 }
 
 /// Bounds that a reader sets before it believes a frame.
@@ -108,4 +111,6 @@ public struct EncodedFrame: Sendable {
     /// Digest of `bytes`.
     public var payloadDigest: Digest
     public var statistics: FrameStatistics
+    /// What the next frame of the chain may leave out.
+    public var context: FrameContext
 }

@@ -10,37 +10,34 @@ struct FrameParser {
         var reader = ByteReader(
             UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - FrameFormat.checksumBytes)]))
         _ = try reader.bytes(5, "magic and version")
-        let kindCode = try reader.byte("kind")
-        guard let kind = FrameKind(rawValue: kindCode) else {
-            throw CodecError(.unsupported, "frame is of kind \(kindCode), which this version doesn't know")
-        }
-        let flags = try reader.integer(UInt16.self, "flags")
-        let known = FrameFormat.layoutInherited | FrameFormat.metadataInherited
-        guard flags & ~known == 0, flags == 0 || kind == .delta else {
+        let flags = try reader.byte("flags")
+        let kind: FrameKind = flags & FrameFormat.delta == 0 ? .base : .delta
+        guard flags < 16, kind == .delta || flags == 0 else {
             throw CodecError(.unsupported, "frame has flags \(flags), which this version doesn't know")
         }
-        _ = try reader.integer(UInt64.self, "length")
-        let step = try reader.integer(UInt64.self, "step")
-        let base = try reader.digest("base digest")
-        guard kind == .delta || base == Digest(high: 0, low: 0) else {
-            throw .malformed("frame is damaged: a base that names a base")
-        }
+        _ = try reader.bytes(6, "length")
+        let step = try reader.varint("step")
+        let base = kind == .delta ? try reader.digest("base digest") : nil
         let state = try reader.digest("state digest")
-        let sections = try readLayout(&reader, inherited: flags & FrameFormat.layoutInherited != 0)
+        let inherits = flags & FrameFormat.layoutInherited != 0
+        let sections = try readLayout(&reader, inherited: inherits)
         let metadata = try readMetadata(&reader, inherited: flags & FrameFormat.metadataInherited != 0)
         let scopes = try readScopes(&reader, kind: kind)
-        try readPadding(&reader)
-        if !sections.isEmpty || flags & FrameFormat.layoutInherited == 0 {
-            try check(sections, against: scopes, kind: kind)
+        if kind == .base { try readPadding(&reader) }
+        guard reader.isAtEnd else { throw .malformed("frame is damaged: bytes after its last scope") }
+        guard scopes.contains(where: \.usesPrevious) == (flags & FrameFormat.previousNeeded != 0) else {
+            throw .malformed("frame is damaged: it contradicts itself on what it needs")
         }
+        if !inherits || context != nil { try check(sections, against: scopes, kind: kind) }
         let header = FrameHeader(
-            kind: kind, step: step, baseDigest: kind == .delta ? base : nil, stateDigest: state,
-            sections: sections, scopes: scopes.map(\.kind), metadata: metadata)
+            kind: kind, step: step, baseDigest: base, stateDigest: state, sections: sections,
+            scopes: scopes.map(\.kind), metadata: metadata,
+            needsPrevious: flags & FrameFormat.previousNeeded != 0)
         return (header, scopes)
     }
 
     private func checkEnvelope() throws(CodecError) {
-        guard bytes.count >= FrameFormat.headerBytes + FrameFormat.checksumBytes else {
+        guard bytes.count >= FrameFormat.prefixBytes + FrameFormat.checksumBytes else {
             throw .malformed("frame is cut short: \(bytes.count) bytes are less than its header")
         }
         guard Frame.hasMagic(bytes) else { throw .malformed("not a frame: it doesn't begin with VLCF") }
@@ -67,14 +64,12 @@ struct FrameParser {
         _ reader: inout ByteReader, inherited: Bool
     ) throws(CodecError) -> [SectionLayout] {
         if inherited {
-            let checksum = try reader.integer(UInt64.self, "layout checksum")
-            guard let context else { return [] }
-            let layout = FrameFormat.encode(layout: context.sections)
-            guard layout.withUnsafeBytes({ checksum64($0) }) == checksum else {
+            let code = try reader.byte("grouping")
+            guard let grouping = FrameFormat.Grouping(rawValue: code) else {
                 throw CodecError(
-                    .layoutMismatch, "the frame's names, formats or counts aren't those of the state at hand")
+                    .unsupported, "frame groups its sections by \(code), unknown to this version")
             }
-            return context.sections
+            return context.map { grouping.apply($0.sections) } ?? []
         }
         let most = min(limits.maximumSections, reader.rest.count)
         let count = try reader.count("section count", atMost: most)
@@ -117,27 +112,31 @@ struct FrameParser {
             let end = bytes.count - FrameFormat.checksumBytes - reader.rest.count
             let codec = try scope.byte("codec")
             let elements = try scope.count("element count", atMost: limits.maximumStateBytes)
-            let kindOfScope: CodecSettings.Kind
+            var own = ScopeLayout(
+                kind: .exact, elementCount: elements, byteCount: length, content: .exact(ExactScope()))
             switch codec {
             case FrameFormat.exactCodec:
-                kindOfScope = .exact
+                own.content = .exact(try ExactScope(&scope, elementCount: elements, end: end))
             case FrameFormat.lcCodec where kind == .delta:
-                var head = scope
-                kindOfScope = .lc(bits: try QuantizedHead(&head).bits)
+                let buckets = try BucketValues(&scope)
+                own.kind = .lc(bits: buckets.bits)
+                own.content = .quantized(
+                    try QuantizedScope(&scope, values: buckets.values, elementCount: elements, end: end))
             default:
                 throw CodecError(
                     .unsupported, "frame needs codec \(codec), which this version doesn't know here")
             }
-            scopes.append(
-                ScopeLayout(
-                    kind: kindOfScope, elementCount: elements, payload: (end - scope.rest.count)..<end))
+            guard scope.isAtEnd else {
+                throw .malformed("frame is damaged: a scope has \(scope.rest.count) bytes too many")
+            }
+            scopes.append(own)
         }
         return scopes
     }
 
     private func readPadding(_ reader: inout ByteReader) throws(CodecError) {
         let count = try reader.count("padding", atMost: reader.rest.count)
-        guard try reader.bytes(count, "padding").allSatisfy({ $0 == 0 }), reader.isAtEnd else {
+        guard try reader.bytes(count, "padding").allSatisfy({ $0 == 0 }) else {
             throw .malformed("frame is damaged: something stands where padding should")
         }
     }
@@ -180,33 +179,22 @@ struct FrameParser {
     }
 }
 
-/// Where a scope lies and how it is encoded.
+/// A scope whose heads were read and checked; its blocks are not.
 struct ScopeLayout: Sendable {
+    enum Content: Sendable {
+        case exact(ExactScope)
+        case quantized(QuantizedScope)
+    }
+
     var kind: CodecSettings.Kind
     var elementCount: Int
-    /// What follows the element count.
-    var payload: Range<Int>
-}
+    var byteCount: Int
+    var content: Content
 
-extension Frame {
-    /// Decodes one scope on top of its sections.
-    func decode(_ scope: ScopeLayout, into members: [ScopeMember]) throws(CodecError) {
-        // withUnsafeBytes knows only untyped errors in closures that infer theirs.
-        let failure: CodecError? = bytes.withUnsafeBytes { bytes in
-            var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[scope.payload]))
-            do throws(CodecError) {
-                switch scope.kind {
-                case .exact: try decodeExact(&reader, isBase: header.kind == .base, into: members)
-                case .lc: try decodeQuantized(&reader, into: members)
-                }
-                guard reader.isAtEnd else {
-                    throw .malformed("frame is damaged: a scope has \(reader.rest.count) bytes too many")
-                }
-                return nil
-            } catch {
-                return error
-            }
+    var usesPrevious: Bool {
+        switch content {
+        case .exact: false
+        case .quantized(let scope): scope.stream.usesPrevious
         }
-        if let failure { throw failure }
     }
 }

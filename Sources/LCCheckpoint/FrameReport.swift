@@ -26,68 +26,68 @@ public struct ScopeReport: Sendable {
 
 extension Frame {
     /// Looks into every scope; needs no base.
+    ///
+    /// Where a scope's symbols can't be read without the frame before, there are no counts and no entropy.
     public func report() throws(CodecError) -> [ScopeReport] {
         var reports: [ScopeReport] = []
-        for scope in scopes {
-            let outcome: Result<ScopeReport, CodecError> = bytes.withUnsafeBytes { bytes in
-                do throws(CodecError) {
-                    return .success(try report(scope, UnsafeRawBufferPointer(rebasing: bytes[scope.payload])))
-                } catch {
-                    return .failure(error)
-                }
-            }
-            reports.append(try outcome.get())
-        }
+        for (index, scope) in scopes.enumerated() { reports.append(try report(scope, index)) }
         return reports
     }
 
-    private func report(
-        _ scope: ScopeLayout, _ payload: UnsafeRawBufferPointer
-    ) throws(CodecError) -> ScopeReport {
+    private func report(_ scope: ScopeLayout, _ index: Int) throws(CodecError) -> ScopeReport {
         var report = ScopeReport(
-            kind: scope.kind, elementCount: scope.elementCount, byteCount: payload.count, blocks: [],
-            buckets: [],
-            exceptionCount: 0, entropyBits: nil)
-        var reader = ByteReader(payload)
-        switch scope.kind {
-        case .exact:
-            while !reader.isAtEnd { report.blocks.append(try skipBlock(&reader)) }
-        case .lc:
-            // No base vouches for the count here, so what is allocated is bounded by the frame's own size.
-            guard scope.elementCount <= FrameFormat.freeStateBytes + FrameFormat.expansion * bytes.count
-            else {
-                throw CodecError(
-                    .limitExceeded, "a scope claims \(scope.elementCount) elements: refused as a bomb")
-            }
-            let head = try QuantizedHead(&reader)
-            var block = reader
-            report.blocks = [try skipBlock(&block)]
-            let symbols = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: scope.elementCount)
-            defer { symbols.deallocate() }
-            try decodeSymbols(&reader, alphabet: head.representatives.count, into: symbols)
-            let counts = histogram(UnsafeBufferPointer(symbols), alphabet: head.representatives.count)
-            let used = counts.reduce(0) { $0 + ($1 > 0 ? 1 : 0) }
-            let lengths = used > 1 ? HuffmanCode(counts: counts).lengths : counts.map { _ in 0 }
-            for symbol in counts.indices {
+            kind: scope.kind, elementCount: scope.elementCount, byteCount: scope.byteCount, blocks: [],
+            buckets: [], exceptionCount: 0, entropyBits: nil)
+        switch scope.content {
+        case .exact(let exact):
+            for stream in exact.planes.joined() { report.blocks.append((stream.coderName, stream.bodyBytes)) }
+        case .quantized(let quantized):
+            report.blocks = [(quantized.stream.coderName, quantized.stream.bodyBytes)]
+            report.exceptionCount = quantized.exceptionCount
+            let counts = try counts(scope, quantized, index)
+            let used = counts?.reduce(0) { $0 + ($1 > 0 ? 1 : 0) } ?? 0
+            let lengths = counts.flatMap { used > 1 ? HuffmanCode(counts: $0).lengths : nil }
+            for symbol in quantized.values.indices {
                 report.buckets.append(
                     ScopeReport.Bucket(
-                        symbol: symbol, value: head.representatives[symbol], count: counts[symbol],
-                        codeLength: Int(lengths[symbol])))
+                        symbol: symbol, value: quantized.values[symbol], count: counts?[symbol] ?? 0,
+                        codeLength: Int(lengths?[symbol] ?? 0)))
             }
-            report.exceptionCount = try reader.count("exception count", atMost: scope.elementCount)
-            report.entropyBits =
-                scope.elementCount == 0 ? 0 : LCCheckpoint.entropyBits(counts) / Double(scope.elementCount)
+            if let counts {
+                report.entropyBits =
+                    scope.elementCount == 0
+                    ? 0 : LCCheckpoint.entropyBits(counts) / Double(scope.elementCount)
+            }
         }
         return report
     }
 
-    private func skipBlock(_ reader: inout ByteReader) throws(CodecError) -> (coder: String, byteCount: Int) {
-        let code = try reader.byte("coder")
-        let length = try reader.count("block length", atMost: reader.rest.count)
-        _ = try reader.bytes(length, "block")
-        guard let coder = SymbolCoder(rawValue: code) else {
-            throw CodecError(.unsupported, "frame needs coder \(code), which this version doesn't know")
+    /// Counts of a scope's symbols; nil when they can't be read alone. Block by block, so memory is bounded.
+    private func counts(
+        _ scope: ScopeLayout, _ quantized: QuantizedScope, _ index: Int
+    ) throws(CodecError) -> [Int]? {
+        let stream = quantized.stream
+        var counts = [Int](repeating: 0, count: stream.alphabet)
+        if case .constant(let symbol) = stream.coder {
+            counts[Int(symbol)] = scope.elementCount
+            return counts
         }
-        return ("\(coder)", length)
+        let previous = previousSymbols(scope: index, count: scope.elementCount)
+        if stream.usesPrevious, previous == nil { return nil }
+        let scratch = BlockScratch(count: min(stream.blockSize.count, scope.elementCount))
+        return try withBytes { (frame) throws(CodecError) in
+            try withPointer(to: previous) { (previous) throws(CodecError) in
+                for block in 0..<stream.blockSize.blocks(of: scope.elementCount) {
+                    let range = stream.blockSize.range(block, of: scope.elementCount)
+                    let symbols = UnsafeMutableBufferPointer(rebasing: scratch.symbols[..<range.count])
+                    try stream.decode(
+                        block: block, of: frame, previous: previous.map { $0 + range.lowerBound },
+                        scratch: scratch, into: symbols)
+                    let own = histogram(UnsafeBufferPointer(symbols), alphabet: stream.alphabet)
+                    for symbol in own.indices { counts[symbol] += own[symbol] }
+                }
+                return counts
+            }
+        }
     }
 }

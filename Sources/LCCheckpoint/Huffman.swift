@@ -11,7 +11,7 @@ private let streamCount = 4
 private let lookupBits = 11
 
 /// The lengths and bits of a canonical code.
-struct HuffmanCode {
+struct HuffmanCode: Sendable {
     /// Bits of each symbol's code; 0 for one that doesn't occur.
     let lengths: [UInt8]
 
@@ -85,18 +85,22 @@ struct HuffmanCode {
         return lengths.map { UInt8($0) }
     }
 
-    /// Bytes of a block's body, or at most a few fewer (the streams' ends are rounded up to bytes).
-    func encodedByteCount(counts: [Int], symbolCount: Int) -> Int {
+    /// Bytes of head and bodies, or at most a few fewer (streams' ends are rounded up to bytes).
+    func encodedByteCount(counts: [Int]) -> Int {
         var bits = 0
         for (count, length) in zip(counts, lengths) { bits += count * Int(length) }
         return (5 * lengths.count + 7) / 8 + streamCount - 1 + (bits + 7) / 8
     }
 
-    /// Appends a block's body.
-    func encode(_ symbols: UnsafeBufferPointer<UInt16>, into output: inout [UInt8]) {
+    /// Appends the lengths.
+    func write(into output: inout [UInt8]) {
         var table = BitWriter()
         for length in lengths { table.append(UInt64(length), count: 5) }
         output.append(contentsOf: table.finish())
+    }
+
+    /// Appends a block's body.
+    func encode(_ symbols: UnsafeBufferPointer<UInt16>, into output: inout [UInt8]) {
         let codes = canonicalCodes(lengths)
         let quarter = (symbols.count + streamCount - 1) / streamCount
         let capacity = quarter * 3 + 16
@@ -170,7 +174,7 @@ private func reversed(_ code: UInt32, bits: Int) -> UInt32 {
 }
 
 /// Look-ups for decoding.
-private struct HuffmanDecoder {
+struct HuffmanDecoder: Sendable {
     /// By the next `lookupBits` bits: symbol in bits 0–15, length in 16–31; 0 for a longer code.
     var short = [UInt32](repeating: 0, count: 1 << lookupBits)
     /// Symbols by length, then by symbol; and for each length where its codes begin.
@@ -180,7 +184,7 @@ private struct HuffmanDecoder {
     var offsets = [Int](repeating: 0, count: maximumCodeLength + 1)
 
     /// - Precondition: the lengths' Kraft sum is 1.
-    init(lengths: [UInt8]) {
+    private init(lengths: [UInt8]) {
         first = firstCodes(lengths)
         for length in 1...maximumCodeLength {
             offsets[length] = ordered.count
@@ -211,7 +215,9 @@ private struct HuffmanDecoder {
     }
 
     /// Reads a stream; false when it has too few or too many bits.
-    func decode(_ bytes: UnsafeRawBufferPointer, into symbols: UnsafeMutableBufferPointer<UInt16>) -> Bool {
+    func decode(stream bytes: UnsafeRawBufferPointer, into symbols: UnsafeMutableBufferPointer<UInt16>)
+        -> Bool
+    {
         short.withUnsafeBufferPointer { short in
             var position = 0
             var pending: UInt64 = 0
@@ -256,35 +262,43 @@ private struct HuffmanDecoder {
     }
 }
 
-/// Reads the body of a `huffman` block.
-func decodeHuffman(
-    _ body: inout ByteReader, alphabet: Int, into symbols: UnsafeMutableBufferPointer<UInt16>
-) throws(CodecError) {
-    var table = BitReader(try body.bytes((5 * alphabet + 7) / 8, "code lengths"))
-    var lengths: [UInt8] = []
-    var room = 1 << maximumCodeLength
-    for _ in 0..<alphabet {
-        let length = Int(try table.read(5, "code length"))
-        guard length <= maximumCodeLength else {
-            throw .malformed("frame is damaged: a code of \(length) bits")
+extension HuffmanDecoder {
+    /// Reads the lengths.
+    init(_ reader: inout ByteReader, alphabet: Int) throws(CodecError) {
+        var table = BitReader(try reader.bytes((5 * alphabet + 7) / 8, "code lengths"))
+        var lengths: [UInt8] = []
+        var room = 1 << maximumCodeLength
+        for _ in 0..<alphabet {
+            let length = Int(try table.read(5, "code length"))
+            guard length <= maximumCodeLength else {
+                throw .malformed("frame is damaged: a code of \(length) bits")
+            }
+            if length > 0 { room -= 1 << (maximumCodeLength - length) }
+            lengths.append(UInt8(length))
         }
-        if length > 0 { room -= 1 << (maximumCodeLength - length) }
-        lengths.append(UInt8(length))
+        guard room == 0, table.paddingIsZero else {
+            throw .malformed("frame is damaged: the code lengths make no complete code")
+        }
+        self.init(lengths: lengths)
     }
-    guard room == 0, table.paddingIsZero else {
-        throw .malformed("frame is damaged: the code lengths make no complete code")
-    }
-    let decoder = HuffmanDecoder(lengths: lengths)
-    var sizes: [Int] = []
-    for _ in 1..<streamCount { sizes.append(try body.count("stream length", atMost: body.rest.count)) }
-    let quarter = (symbols.count + streamCount - 1) / streamCount
-    for stream in 0..<streamCount {
-        let size = stream < sizes.count ? sizes[stream] : body.rest.count
-        let bytes = try body.bytes(size, "stream")
-        let start = min(stream * quarter, symbols.count)
-        let part = UnsafeMutableBufferPointer(rebasing: symbols[start..<min(start + quarter, symbols.count)])
-        guard decoder.decode(bytes, into: part) else {
-            throw .malformed("frame is damaged: stream \(stream) doesn't hold its \(part.count) symbols")
+
+    /// Reads a block's body.
+    func decode(
+        _ bytes: UnsafeRawBufferPointer, into symbols: UnsafeMutableBufferPointer<UInt16>
+    ) throws(CodecError) {
+        var body = ByteReader(bytes)
+        var sizes: [Int] = []
+        for _ in 1..<streamCount { sizes.append(try body.count("stream length", atMost: body.rest.count)) }
+        let quarter = (symbols.count + streamCount - 1) / streamCount
+        for stream in 0..<streamCount {
+            let size = stream < sizes.count ? sizes[stream] : body.rest.count
+            let bytes = try body.bytes(size, "stream")
+            let start = min(stream * quarter, symbols.count)
+            let part = UnsafeMutableBufferPointer(
+                rebasing: symbols[start..<min(start + quarter, symbols.count)])
+            guard decode(stream: bytes, into: part) else {
+                throw .malformed("frame is damaged: stream \(stream) doesn't hold its \(part.count) symbols")
+            }
         }
     }
 }

@@ -1,102 +1,335 @@
-// A scope carried bit for bit: the XOR with the previous state, cut into planes of bytes of the same significance,
-// each plane a block of symbols. Neighbouring sections of one element width share their planes.
+import CKernels
+
+// A scope carried bit for bit. Consecutive sections of one element width form a run. Each element is a word: for a
+// base its bits, for a delta the zigzag of its bits' difference from the previous ones. A word's bytes go to planes,
+// each a stream of symbols whose contexts see the plane above it.
 
 /// Sections next to each other whose elements are equally wide.
-private struct PlaneRun {
+struct PlaneRun: Hashable, Sendable {
     var width: Int
-    var sections: Range<Int>
     var elementCount: Int
 
-    static func split(_ sections: [(width: Int, elementCount: Int)]) -> [PlaneRun] {
-        var runs: [PlaneRun] = []
+    /// The runs, and the sections of each.
+    static func split(
+        _ sections: [(width: Int, elementCount: Int)]
+    ) -> [(run: PlaneRun, sections: Range<Int>)] {
+        var runs: [(run: PlaneRun, sections: Range<Int>)] = []
         for (index, section) in sections.enumerated() {
-            if let last = runs.last, last.width == section.width {
+            if let last = runs.last, last.run.width == section.width {
+                runs[runs.count - 1].run.elementCount += section.elementCount
                 runs[runs.count - 1].sections = last.sections.lowerBound..<(index + 1)
-                runs[runs.count - 1].elementCount += section.elementCount
             } else {
                 runs.append(
-                    PlaneRun(
-                        width: section.width, sections: index..<(index + 1),
-                        elementCount: section.elementCount))
+                    (PlaneRun(width: section.width, elementCount: section.elementCount), index..<(index + 1)))
             }
         }
         return runs
     }
 }
 
+/// All planes of a run are cut into these blocks.
+private let blockSize = BlockSize(symbols: 0, estimatedBytes: 0)
+
+/// What a worker needs beside its scratch.
+private final class PlaneScratch {
+    let block: BlockScratch
+    let words: UnsafeMutablePointer<UInt64>
+    let above: UnsafeMutablePointer<UInt8>
+
+    init(count: Int) {
+        block = BlockScratch(count: count)
+        words = .allocate(capacity: count)
+        above = .allocate(capacity: count)
+    }
+
+    deinit {
+        words.deallocate()
+        above.deallocate()
+    }
+}
+
+/// The sections of a run.
+private struct RunMemory {
+    let layout: VectorLayout
+    let width: Int
+    let targets: [UnsafeRawBufferPointer]
+    let previous: [UnsafeMutableRawBufferPointer?]
+    let isBase: Bool
+
+    /// The words of some elements.
+    func words(_ range: Range<Int>, into words: UnsafeMutablePointer<UInt64>) {
+        for part in layout.parts(of: range) {
+            guard let target = targets[part.member].baseAddress else { continue }
+            let offset = part.elements.lowerBound * width
+            let base = isBase ? nil : previous[part.member]?.baseAddress
+            ck_exact_words(
+                (target + offset).assumingMemoryBound(to: UInt8.self),
+                base.map { UnsafePointer(($0 + offset).assumingMemoryBound(to: UInt8.self)) },
+                part.elements.count, width, words + part.offset)
+        }
+    }
+
+    func restore(_ range: Range<Int>, from words: UnsafePointer<UInt64>) {
+        for part in layout.parts(of: range) {
+            guard let bytes = previous[part.member]?.baseAddress else { continue }
+            ck_exact_restore(
+                words + part.offset, isBase, part.elements.count, width,
+                (bytes + part.elements.lowerBound * width).assumingMemoryBound(to: UInt8.self))
+        }
+    }
+}
+
 /// Appends an `exact` scope's payload and makes the reconstructions copies of the targets.
 ///
-/// - Parameter isBase: the previous state is taken as zero bytes.
+/// - Parameter isBase: the previous state doesn't matter.
 func encodeExact(
-    _ sources: [SectionSource], isBase: Bool, entropy: CodecSettings.Entropy, totals: inout ScopeTotals,
-    into output: inout [UInt8]
+    _ sources: [SectionSource], isBase: Bool, entropy: CodecSettings.Entropy, threads: Int,
+    totals: inout ScopeTotals, into output: inout [UInt8]
 ) {
     let runs = PlaneRun.split(
         sources.map { ($0.format.byteCount, $0.target.count / $0.format.byteCount) })
     for source in sources where source.format.isFloatingPoint { addNorm(source, &totals) }
-    for run in runs {
-        let symbols = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: run.elementCount)
-        defer { symbols.deallocate() }
-        for plane in 0..<run.width {
-            var index = 0
-            for source in sources[run.sections] {
-                let target = source.target
-                let previous = UnsafeRawBufferPointer(source.reconstruction)
-                let count = target.count / run.width
-                let part = UnsafeMutableBufferPointer(rebasing: symbols[index..<(index + count)])
-                if isBase {
-                    for element in 0..<count { part[element] = UInt16(target[element &* run.width &+ plane]) }
-                } else {
-                    for element in 0..<count {
-                        let offset = element &* run.width &+ plane
-                        part[element] = UInt16(target[offset] ^ previous[offset])
-                    }
-                }
-                index += count
-            }
-            let counts = histogram(UnsafeBufferPointer(symbols), alphabet: 256)
-            totals.entropyBits += entropyBits(counts)
-            encodeSymbols(UnsafeBufferPointer(symbols), counts: counts, entropy: entropy, into: &output)
+    output.append(varint: UInt64(runs.count))
+    for (run, _) in runs {
+        output.append(UInt8(run.width))
+        output.append(varint: UInt64(run.elementCount))
+    }
+    for (run, sections) in runs {
+        let own = sources[sections]
+        let memory = RunMemory(
+            layout: VectorLayout(own.map { ($0.format, $0.target.count / run.width) }), width: run.width,
+            targets: own.map(\.target), previous: own.map(\.reconstruction), isBase: isBase)
+        for stream in encodePlanes(memory, entropy: entropy, threads: threads, totals: &totals) {
+            stream.write(into: &output)
         }
     }
-    for source in sources { source.reconstruction.copyMemory(from: source.target) }
+    for source in sources where source.target.count > 0 {
+        source.reconstruction.copyMemory(from: source.target)
+    }
+}
+
+/// The planes of a run, the most significant first.
+private func encodePlanes(
+    _ memory: RunMemory, entropy: CodecSettings.Entropy, threads: Int, totals: inout ScopeTotals
+) -> [EncodedStream] {
+    let count = memory.layout.count
+    let blocks = blockSize.blocks(of: count)
+    let workers = max(1, min(threads, blocks))
+    let scratches = (0..<workers).map { _ in PlaneScratch(count: min(count, blockSize.count)) }
+    let counts = planeCounts(memory, scratches, threads: threads)
+    var plans: [StreamPlan] = []
+    for plane in 0..<memory.width {
+        totals.entropyBits += entropyBits(counts[plane])
+        plans.append(planePlan(memory, plane, counts: counts[plane], entropy: entropy))
+    }
+    let bodies = Results(count: blocks, [[UInt8]](repeating: [], count: memory.width))
+    inParallel(blocks, threads: threads) { block, worker in
+        let scratch = scratches[worker]
+        let range = blockSize.range(block, of: count)
+        let symbols = UnsafeMutableBufferPointer(rebasing: scratch.block.symbols[..<range.count])
+        guard let first = symbols.baseAddress else { return }
+        memory.words(range, into: scratch.words)
+        for plane in (0..<memory.width).reversed() {
+            ck_plane(scratch.words, range.count, UInt32(plane), first)
+            var body: [UInt8] = []
+            plans[plane].coder.encode(
+                UnsafeBufferPointer(symbols),
+                previous: plane == memory.width - 1 ? nil : .init(scratch.above),
+                scratch: scratch.block, into: &body)
+            bodies.change(block) { $0[plane] = body }
+            ck_clip(first, range.count, scratch.above)
+        }
+    }
+    var streams: [EncodedStream] = []
+    for plane in (0..<memory.width).reversed() {
+        var stream = EncodedStream(
+            coder: plans[plane].coder, blockSize: blockSize, blocks: bodies.all.map { $0[plane] })
+        if let huffman = plans[plane].huffman, stream.byteCount > plans[plane].mostBytes {
+            // The sample misled: this plane is coded anew.
+            stream.coder = .huffman(huffman)
+            for block in 0..<blocks {
+                let range = blockSize.range(block, of: count)
+                memory.words(range, into: scratches[0].words)
+                let symbols = UnsafeMutableBufferPointer(rebasing: scratches[0].block.symbols[..<range.count])
+                guard let first = symbols.baseAddress else { continue }
+                ck_plane(scratches[0].words, range.count, UInt32(plane), first)
+                stream.blocks[block] = []
+                huffman.encode(UnsafeBufferPointer(symbols), into: &stream.blocks[block])
+            }
+        }
+        streams.append(stream)
+    }
+    return streams
+}
+
+/// Counts of every plane's symbols.
+private func planeCounts(_ memory: RunMemory, _ scratches: [PlaneScratch], threads: Int) -> [[Int]] {
+    let count = memory.layout.count
+    let sums = Results(count: scratches.count, [UInt32](repeating: 0, count: 256 * memory.width))
+    let totals = Results(count: scratches.count, [Int](repeating: 0, count: 256 * memory.width))
+    inParallel(blockSize.blocks(of: count), threads: threads) { block, worker in
+        let range = blockSize.range(block, of: count)
+        let scratch = scratches[worker]
+        guard let first = scratch.block.symbols.baseAddress else { return }
+        memory.words(range, into: scratch.words)
+        sums.change(worker) { sums in
+            sums.withUnsafeMutableBufferPointer { sums in
+                guard let tallies = sums.baseAddress else { return }
+                for plane in 0..<memory.width {
+                    ck_plane(scratch.words, range.count, UInt32(plane), first)
+                    ck_count(first, range.count, tallies + 256 * plane)
+                }
+                totals.change(worker) { totals in
+                    for index in totals.indices { totals[index] += Int(sums[index]) }
+                }
+                sums.update(repeating: 0)
+            }
+        }
+    }
+    return (0..<memory.width).map { plane in
+        (0..<256).map { symbol in totals.all.reduce(0) { $0 + $1[256 * plane + symbol] } }
+    }
+}
+
+/// Learns a plane from pieces of the run.
+private func planePlan(
+    _ memory: RunMemory, _ plane: Int, counts: [Int], entropy: CodecSettings.Entropy
+) -> StreamPlan {
+    let count = memory.layout.count
+    let piece = 4096
+    let step = max(piece, count / 64)
+    var ranges: [Range<Int>] = []
+    for start in stride(from: 0, to: count, by: step) { ranges.append(start..<min(start + piece, count)) }
+    let total = ranges.reduce(0) { $0 + $1.count }
+    let scratch = PlaneScratch(count: max(total, 1))
+    var next = 0
+    for range in ranges {
+        memory.words(range, into: scratch.words + next)
+        next += range.count
+    }
+    guard let first = scratch.block.symbols.baseAddress else { preconditionFailure("scratch has memory") }
+    let isTop = plane == memory.width - 1
+    if !isTop {
+        ck_plane(scratch.words, total, UInt32(plane + 1), first)
+        ck_clip(first, total, scratch.above)
+    }
+    ck_plane(scratch.words, total, UInt32(plane), first)
+    return StreamPlan(
+        sample: UnsafeBufferPointer(start: first, count: total), previous: isTop ? nil : .init(scratch.above),
+        isComplete: total == count, counts: counts, entropy: entropy)
 }
 
 /// Adds ‖u‖² of a floating section, whose error is nothing.
 private func addNorm(_ source: SectionSource, _ totals: inout ScopeTotals) {
-    let count = source.target.count / source.format.byteCount
-    let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: min(count, 4096))
-    defer { floats.deallocate() }
-    var start = 0
-    while start < count {
-        let part = UnsafeMutableBufferPointer(rebasing: floats[..<min(4096, count - start)])
-        let width = source.format.byteCount
-        source.format.widen(
-            UnsafeRawBufferPointer(rebasing: source.target[(start * width)..<((start + part.count) * width)]),
-            into: part)
-        for value in part where value.isFinite { totals.norm += Double(value) * Double(value) }
-        start += part.count
+    let vector = ScopeVector([source])
+    let piece = 4096
+    let room = UnsafeMutablePointer<Float>.allocate(capacity: piece)
+    defer { room.deallocate() }
+    for start in stride(from: 0, to: vector.layout.count, by: piece) {
+        let range = start..<min(start + piece, vector.layout.count)
+        let target = vector.target(range, room)
+        let norm = ck_error(target, target, range.count).norm
+        if norm.isFinite {
+            totals.norm += norm
+        } else {
+            for index in 0..<range.count where target[index].isFinite {
+                totals.norm += Double(target[index]) * Double(target[index])
+            }
+        }
     }
 }
 
-/// Decodes an `exact` scope's payload on top of the previous reconstructions, or over them for a base.
-func decodeExact(_ reader: inout ByteReader, isBase: Bool, into members: [ScopeMember]) throws(CodecError) {
-    if isBase {
-        for member in members { _ = member.bytes.initializeMemory(as: UInt8.self, repeating: 0) }
-    }
-    for run in PlaneRun.split(members.map { ($0.format.byteCount, $0.elementCount) }) {
-        let symbols = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: run.elementCount)
-        defer { symbols.deallocate() }
-        for plane in 0..<run.width {
-            try decodeSymbols(&reader, alphabet: 256, into: symbols)
-            var index = 0
-            for member in members[run.sections] {
-                let part = UnsafeBufferPointer(rebasing: symbols[index..<(index + member.elementCount)])
-                for element in part.indices {
-                    member.bytes[element &* run.width &+ plane] ^= UInt8(truncatingIfNeeded: part[element])
-                }
-                index += part.count
+/// An `exact` scope whose heads were read.
+struct ExactScope: Sendable {
+    var runs: [PlaneRun] = []
+    /// For each run its planes, the most significant first.
+    var planes: [[SymbolStream]] = []
+
+    init() {}
+
+    /// - Parameter end: where in the frame the reader's bytes end.
+    init(_ reader: inout ByteReader, elementCount: Int, end: Int) throws(CodecError) {
+        var elements = 0
+        for _ in 0..<(try reader.count("run count", atMost: reader.rest.count)) {
+            let width = Int(try reader.byte("element width"))
+            guard [1, 2, 4, 8].contains(width), width != runs.last?.width else {
+                throw .malformed("frame is damaged: a run of elements of \(width) bytes")
             }
+            let count = try reader.count("run length", atMost: elementCount - elements)
+            runs.append(PlaneRun(width: width, elementCount: count))
+            elements += count
         }
+        guard elements == elementCount else {
+            throw .malformed("frame is damaged: runs of \(elements) elements in a scope of \(elementCount)")
+        }
+        for run in runs {
+            var streams: [SymbolStream] = []
+            for _ in 0..<run.width {
+                let stream = try SymbolStream(
+                    &reader, alphabet: 256, symbolCount: run.elementCount, end: end)
+                guard stream.bodies.isEmpty || stream.blockSize == blockSize,
+                    !stream.usesPrevious || !streams.isEmpty
+                else { throw .malformed("frame is damaged: a plane in blocks that can't be") }
+                streams.append(stream)
+            }
+            planes.append(streams)
+        }
+    }
+
+    /// Decodes the elements of `elements` on top of the previous reconstructions, or over them for a base.
+    func apply(
+        to members: [ScopeMember], of frame: UnsafeRawBufferPointer, isBase: Bool, elements: Range<Int>,
+        threads: Int
+    ) throws(CodecError) {
+        let split = PlaneRun.split(members.map { ($0.format.byteCount, $0.elementCount) })
+        guard split.map(\.run) == runs else {
+            throw .malformed("frame is damaged: its runs aren't those of its sections")
+        }
+        var start = 0
+        for (index, (run, sections)) in split.enumerated() {
+            let own = members[sections]
+            let memory = RunMemory(
+                layout: VectorLayout(own.map { ($0.format, $0.elementCount) }), width: run.width, targets: [],
+                previous: own.map(\.bytes), isBase: isBase)
+            let wanted = elements.clamped(to: start..<(start + run.elementCount))
+            if !wanted.isEmpty {
+                let first = (wanted.lowerBound - start) >> blockSize.log2
+                let last = (wanted.upperBound - start - 1) >> blockSize.log2
+                try decode(planes[index], memory, of: frame, blocks: first..<(last + 1), threads: threads)
+            }
+            start += run.elementCount
+        }
+    }
+
+    private func decode(
+        _ planes: [SymbolStream], _ memory: RunMemory, of frame: UnsafeRawBufferPointer, blocks: Range<Int>,
+        threads: Int
+    ) throws(CodecError) {
+        let count = memory.layout.count
+        let scratches = (0..<max(1, min(threads, blocks.count))).map { _ in
+            PlaneScratch(count: min(count, blockSize.count))
+        }
+        let failures = Results<CodecError?>(count: blocks.count, nil)
+        inParallel(blocks.count, threads: threads) { index, worker in
+            let scratch = scratches[worker]
+            let range = blockSize.range(blocks.lowerBound + index, of: count)
+            let symbols = UnsafeMutableBufferPointer(rebasing: scratch.block.symbols[..<range.count])
+            guard let first = symbols.baseAddress else { return }
+            scratch.words.update(repeating: 0, count: range.count)
+            for (place, plane) in planes.enumerated() {
+                do throws(CodecError) {
+                    try plane.decode(
+                        block: blocks.lowerBound + index, of: frame, previous: .init(scratch.above),
+                        scratch: scratch.block, into: symbols)
+                } catch {
+                    failures[index] = error
+                    return
+                }
+                ck_add_plane(first, range.count, UInt32(planes.count - 1 - place), scratch.words)
+                ck_clip(first, range.count, scratch.above)
+            }
+            memory.restore(range, from: scratch.words)
+        }
+        for index in 0..<blocks.count { if let failure = failures[index] { throw failure } }
     }
 }

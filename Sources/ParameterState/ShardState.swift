@@ -110,7 +110,7 @@ public final class ShardState {
     ) throws(CodecError) -> EncodedFrame {
         var encoder = FrameEncoder(
             kind: kind, step: step, baseDigest: kind == .base ? nil : reconstructionDigest,
-            inheriting: context)
+            inheriting: context, chained: true)
         for (index, name) in sectionNames.enumerated() {
             let settings = index == 0 ? codec : slotCodec
             let target = fromReconstruction ? reconstruction[index].copy() : live(index)
@@ -123,14 +123,8 @@ public final class ShardState {
         let frame = encoder.finish()
         reconstructionDigest = frame.stateDigest
         reconstructionStep = step
-        context = FrameContext(sections: layout, metadata: metadata)
+        context = frame.context
         return frame
-    }
-
-    private var layout: [SectionLayout] {
-        sectionNames.enumerated().map {
-            SectionLayout(name: $0.element, format: .float32, elementCount: range.count, scope: $0.offset)
-        }
     }
 
     private func live(_ index: Int) -> FloatVector {
@@ -158,11 +152,12 @@ public final class ShardState {
     ///   state must then be restored from the start.
     public func restoreFrame(_ bytes: UnsafeRawBufferPointer, isFirst: Bool) throws(CodecError) {
         let frame = try Frame(parsing: bytes, inheriting: isFirst ? nil : context)
-        try frame.apply(
-            to: reconstruction.map(\.mutable), expectingBase: isFirst ? nil : reconstructionDigest)
+        // The symbols are kept also for the last frame: the next delta that is encoded here may use them.
+        context = try frame.apply(
+            to: reconstruction.map(\.mutable), expectingBase: isFirst ? nil : reconstructionDigest,
+            chained: true)
         reconstructionDigest = frame.header.stateDigest
         reconstructionStep = frame.header.step
-        context = frame.context
     }
 
     /// Makes the reconstruction the live state, at `version`.

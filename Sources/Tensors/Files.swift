@@ -44,10 +44,12 @@ public enum Files {
     /// Writes a file so that it is there in full or not at all: a temporary file beside it, fsync, rename, and an
     /// fsync of the directory.
     ///
-    /// - Parameter body: hands the file's parts to `write`, in order.
+    /// - Parameters:
+    ///   - durable: wait until the disk has it. Without, a loss of power soon after may cost the file: for what can
+    ///     be made again.
+    ///   - body: hands the file's parts to `write`, in order.
     public static func writeAtomically(
-        _ path: String,
-        _ body: (_ write: ([UInt8]) throws(TensorFileError) -> Void) throws(TensorFileError) -> Void
+        _ path: String, durable: Bool = true, _ body: (_ write: PartWriter) throws(TensorFileError) -> Void
     ) throws(TensorFileError) {
         let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
         let directory = slash.map { String(path[...$0]) } ?? "."
@@ -61,8 +63,8 @@ public enum Files {
         guard descriptor >= 0 else { throw unwritable(path, errno) }
         var isOpen = true
         do throws(TensorFileError) {
-            try body { (bytes) throws(TensorFileError) in try writeAll(descriptor, bytes, path) }
-            guard fsync(descriptor) == 0 else { throw unwritable(path, errno) }
+            try body(PartWriter(descriptor: descriptor, path: path))
+            guard !durable || fsync(descriptor) == 0 else { throw unwritable(path, errno) }
             isOpen = false
             guard close(descriptor) == 0, rename(temporary, path) == 0 else { throw unwritable(path, errno) }
         } catch {
@@ -70,6 +72,7 @@ public enum Files {
             unlink(temporary)
             throw error
         }
+        guard durable else { return }
         let parent = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard parent >= 0 else { return }
         // Some file systems refuse to sync a directory; the file itself is safe.
@@ -77,31 +80,39 @@ public enum Files {
         close(parent)
     }
 
-    private static func writeAll(
-        _ descriptor: Int32, _ bytes: [UInt8], _ path: String
-    ) throws(TensorFileError) {
-        var done = 0
-        while done < bytes.count {
-            let written = bytes.withUnsafeBytes { bytes in
-                write(descriptor, bytes.baseAddress.unsafelyUnwrapped + done, bytes.count - done)
-            }
-            if written < 0, errno == EINTR { continue }
-            guard written > 0 else { throw unwritable(path, errno) }
-            done += written
-        }
-    }
-
     private static func unreadable(_ path: String, _ code: Int32) -> TensorFileError {
         TensorFileError(.unreadable, "can't read \(path): \(reason(code))")
     }
 
-    private static func unwritable(_ path: String, _ code: Int32) -> TensorFileError {
+    fileprivate static func unwritable(_ path: String, _ code: Int32) -> TensorFileError {
         TensorFileError(.unwritable, "can't write \(path): \(reason(code))")
     }
 
     private static func reason(_ code: Int32) -> String {
         guard let text = strerror(code) else { return "error \(code)" }
         return String(cString: text)
+    }
+}
+
+/// Appends parts to a file that is being written.
+public struct PartWriter {
+    fileprivate let descriptor: Int32
+    fileprivate let path: String
+
+    public func callAsFunction(_ bytes: [UInt8]) throws(TensorFileError) {
+        try bytes.withUnsafeBufferPointer { (bytes) throws(TensorFileError) in
+            try self(UnsafeRawBufferPointer(bytes))
+        }
+    }
+
+    public func callAsFunction(_ bytes: UnsafeRawBufferPointer) throws(TensorFileError) {
+        var done = 0
+        while done < bytes.count {
+            let written = write(descriptor, bytes.baseAddress.unsafelyUnwrapped + done, bytes.count - done)
+            if written < 0, errno == EINTR { continue }
+            guard written > 0 else { throw Files.unwritable(path, errno) }
+            done += written
+        }
     }
 }
 

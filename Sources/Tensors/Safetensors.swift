@@ -31,6 +31,25 @@ public enum Safetensors {
     }
 
     private static func parse(_ bytes: UnsafeRawBufferPointer) throws(TensorFileError) -> TensorCollection {
+        let index = try index(of: bytes)
+        var tensors: [Tensor] = []
+        for entry in index.entries {
+            let content = Array(bytes[entry.range])
+            guard
+                let tensor = Tensor(
+                    name: entry.name, dtype: entry.dtype, shape: entry.shape, bytes: content)
+            else {
+                throw malformed("tensor \(entry.name) has \(content.count) bytes, not what its shape needs")
+            }
+            tensors.append(tensor)
+        }
+        return try TensorCollection(tensors: tensors, metadata: index.metadata)
+    }
+
+    /// What a file's header says, checked against the file's size; the tensors themselves aren't touched.
+    ///
+    /// - Parameter bytes: the whole file, for example mapped into memory.
+    public static func index(of bytes: UnsafeRawBufferPointer) throws(TensorFileError) -> SafetensorsIndex {
         guard bytes.count >= 8 else {
             throw malformed("it has \(bytes.count) bytes, less than a header's length")
         }
@@ -55,18 +74,17 @@ public enum Safetensors {
             }
         }
         try checkCoverage(entries, dataBytes: data.count)
-        var tensors: [Tensor] = []
-        for entry in entries {
-            let content = Array(data[entry.range])
-            guard
-                let tensor = Tensor(
-                    name: entry.name, dtype: entry.dtype, shape: entry.shape, bytes: content)
-            else {
-                throw malformed("tensor \(entry.name) has \(content.count) bytes, not what its shape needs")
-            }
-            tensors.append(tensor)
+        entries.sort { $0.name < $1.name }
+        for (one, next) in zip(entries, entries.dropFirst()) where one.name == next.name {
+            throw malformed("tensor \(one.name) comes twice")
         }
-        return try TensorCollection(tensors: tensors, metadata: metadata)
+        return SafetensorsIndex(
+            entries: entries.map {
+                let start = 8 + Int(length)
+                return SafetensorsIndex.Entry(
+                    name: $0.name, dtype: $0.dtype, shape: $0.shape,
+                    range: (start + $0.range.lowerBound)..<(start + $0.range.upperBound))
+            }, metadata: metadata)
     }
 
     private static func malformed(_ what: String) -> TensorFileError { TensorFileError(.malformed, what) }
@@ -159,28 +177,28 @@ public enum Safetensors {
 
     /// Writes a file, tensors in the order of their names; it is there in full or not at all.
     public static func write(_ collection: TensorCollection, to path: String) throws(TensorFileError) {
-        let header = Safetensors.header(of: collection)
-        guard header.count - 8 <= maximumHeaderBytes else {
-            throw TensorFileError(.unwritable, "can't write \(path): names and metadata exceed 100 MB")
-        }
+        let header = try header(
+            of: collection.tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: collection.metadata)
         try Files.writeAtomically(path) { (write) throws(TensorFileError) in
             try write(header)
             for tensor in collection.tensors { try write(tensor.bytes) }
         }
     }
 
-    /// The header with its length, padded to a multiple of eight bytes.
-    static func header(of collection: TensorCollection) -> [UInt8] {
+    /// A file's header with its length, padded to a multiple of eight bytes; the tensors follow it end to end.
+    public static func header(
+        of tensors: [(name: TensorName, dtype: DType, shape: Shape)], metadata: [String: String]
+    ) throws(TensorFileError) -> [UInt8] {
         var members: [String] = []
-        if !collection.metadata.isEmpty {
-            let texts = collection.metadata.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+        if !metadata.isEmpty {
+            let texts = metadata.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
                 .map { "\(jsonQuoted($0.key)):\(jsonQuoted($0.value))" }
             members.append("\"__metadata__\":{\(texts.joined(separator: ","))}")
         }
         var offset = 0
-        for tensor in collection.tensors {
+        for tensor in tensors {
             let shape = tensor.shape.dimensions.map(String.init).joined(separator: ",")
-            let end = offset + tensor.bytes.count
+            let end = offset + tensor.shape.elementCount * tensor.dtype.byteCount
             members.append(
                 "\(jsonQuoted(tensor.name.value)):{\"dtype\":\"\(tensor.dtype.rawValue)\",\"shape\":[\(shape)],"
                     + "\"data_offsets\":[\(offset),\(end)]}")
@@ -188,6 +206,25 @@ public enum Safetensors {
         }
         var json = Array("{\(members.joined(separator: ","))}".utf8)
         while json.count % 8 != 0 { json.append(0x20) }
+        guard json.count <= maximumHeaderBytes else {
+            throw TensorFileError(.unwritable, "names and metadata exceed 100 MB")
+        }
         return withUnsafeBytes(of: UInt64(json.count).littleEndian) { Array($0) } + json
     }
+}
+
+/// Where a file's tensors lie.
+public struct SafetensorsIndex: Hashable, Sendable {
+    public struct Entry: Hashable, Sendable {
+        public var name: TensorName
+        public var dtype: DType
+        public var shape: Shape
+        /// Within the file.
+        public var range: Range<Int>
+    }
+
+    /// In the order of their names' bytes, no name twice.
+    public var entries: [Entry]
+    /// What the file keeps under `__metadata__`.
+    public var metadata: [String: String]
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import LCCheckpoint
 import Tensors
 
@@ -14,6 +15,20 @@ struct CodecCommand: ParsableCommand {
         subcommands: [
             CodecEncode.self, CodecDecode.self, CodecPack.self, CodecUnpack.self, CodecInspect.self,
         ])
+}
+
+/// How many cores to use.
+struct ThreadOptions: ParsableArguments {
+    @Option(help: "Threads to use, 1 to 64; one for each core by default.")
+    var threads: Int?
+
+    func resolve() throws -> Int {
+        guard let threads else { return min(64, max(1, ProcessInfo.processInfo.activeProcessorCount)) }
+        guard (1...64).contains(threads) else {
+            throw CommandFailure("--threads is 1 to 64, not \(threads)", exitCode: CommandFailure.usage)
+        }
+        return threads
+    }
 }
 
 /// How to encode: shared by `encode` and `pack`.
@@ -32,6 +47,8 @@ struct CodecOptions: ParsableArguments {
 
     @Option(name: .customLong("error"), help: "The relative error to meet; for --codec auto only.")
     var error: Double?
+
+    @OptionGroup var parallel: ThreadOptions
 
     @Flag(help: "Print one JSON object.")
     var json = false
@@ -84,17 +101,20 @@ struct CodecEncode: ParsableCommand {
 
     func run() throws {
         let (scope, settings) = try options.resolve()
-        var state = try CodecSession.model(base)
-        let live = try CodecSession.model(target)
+        let threads = try options.parallel.resolve()
+        var state = try CodecModel(base, changing: true)
+        let live = try CodecModel(target, changing: false)
         if let difference = state.difference(from: live) {
             throw CommandFailure(
                 "\(target) can't be a delta on \(base): \(difference)", exitCode: CommandFailure.malformed)
         }
-        let (frame, summary) = try CodecSession.encode(
-            live, onto: &state, kind: .delta, step: 1, scope: scope, settings: settings)
+        let frame = try CodecSession.encode(
+            live, onto: &state, base: state.digest(threads: threads), inheriting: state.context, step: 1,
+            scope: scope, settings: settings, chained: false, threads: threads)
         try CodecSession.files { () throws(TensorFileError) in
             try Files.writeAtomically(output) { (write) throws(TensorFileError) in try write(frame.bytes) }
         }
+        let summary = CodecSummary(frame)
         print(options.json ? jsonObject(summary.members) : summary.line)
     }
 }
@@ -114,17 +134,22 @@ struct CodecDecode: ParsableCommand {
     @Option(name: .shortAndLong, help: "The model to write.")
     var output: String
 
+    @OptionGroup var parallel: ThreadOptions
+
     @Flag(help: "Print one JSON object.")
     var json = false
 
     func run() throws {
-        var state = try CodecSession.model(base)
-        let bytes = try CodecSession.bytes(delta)
-        let known = state.digest
-        let digest = try bytes.withUnsafeBytes {
-            try CodecSession.apply($0, to: &state, digest: known, file: delta)
-        }
-        try CodecSession.write(state, to: output)
+        let threads = try parallel.resolve()
+        var state: CodecModel? = try CodecModel(base, changing: true)
+        let memory = try CodecSession.memory(delta)
+        let frame = try CodecSession.parse(
+            UnsafeRawBufferPointer(memory.bytes), inheriting: state?.context, file: delta)
+        _ = try CodecSession.apply(
+            frame, to: &state, digest: state?.digest(threads: threads), file: delta, chained: false,
+            threads: threads)
+        try state?.write(to: output)
+        let digest = frame.header.stateDigest
         print(json ? jsonObject([("digest", jsonQuoted("\(digest)"))]) : "digest \(digest)")
     }
 }
@@ -146,18 +171,24 @@ struct CodecPack: ParsableCommand {
 
     func run() throws {
         let (scope, settings) = try options.resolve()
-        var state = try CodecSession.model(inputs[0])
+        let threads = try options.parallel.resolve()
+        var state = try CodecModel(inputs[0], changing: true)
+        var context: FrameContext?
+        var digest: Digest?
         var chunks = [CodecRun.header]
         var summaries: [CodecSummary] = []
         for (step, input) in inputs.enumerated() {
-            let live = step == 0 ? state : try CodecSession.model(input)
+            let live = step == 0 ? state : try CodecModel(input, changing: false)
             if let difference = state.difference(from: live) {
                 throw CommandFailure(
                     "\(input) can't follow \(inputs[0]): \(difference)", exitCode: CommandFailure.malformed)
             }
-            var (frame, summary) = try CodecSession.encode(
-                live, onto: &state, kind: step == 0 ? .base : .delta, step: step, scope: scope,
-                settings: settings)
+            var frame = try CodecSession.encode(
+                live, onto: &state, base: digest, inheriting: context, step: step, scope: scope,
+                settings: settings, chained: true, threads: threads)
+            context = frame.context
+            digest = frame.stateDigest
+            var summary = CodecSummary(frame)
             // The file's header is the first step's: the steps' sizes sum to the file's.
             if step == 0 { summary.encodedBytes += CodecRun.header.count }
             summaries.append(summary)
@@ -202,8 +233,13 @@ struct CodecUnpack: ParsableCommand {
     @Option(help: "The step, counted from 0; the last by default.")
     var step: Int?
 
+    @Option(help: "Restore this tensor alone, without decoding the others.")
+    var tensor: String?
+
     @Option(name: .shortAndLong, help: "The model to write.")
     var output: String
+
+    @OptionGroup var parallel: ThreadOptions
 
     @Flag(help: "Print one JSON object.")
     var json = false
@@ -212,7 +248,9 @@ struct CodecUnpack: ParsableCommand {
         if let step, step < 0 {
             throw CommandFailure("--step is counted from 0, not \(step)", exitCode: CommandFailure.usage)
         }
-        let bytes = try CodecSession.bytes(input)
+        let threads = try parallel.resolve()
+        let memory = try CodecSession.memory(input)
+        let bytes = UnsafeRawBufferPointer(memory.bytes)
         let ranges = try CodecRun.frames(bytes, file: input)
         let last = step ?? ranges.count - 1
         guard last < ranges.count else {
@@ -220,25 +258,45 @@ struct CodecUnpack: ParsableCommand {
                 "\(input) has steps 0 to \(ranges.count - 1), and step \(last) was asked for",
                 exitCode: CommandFailure.usage)
         }
-        let (state, digest) = try bytes.withUnsafeBytes { bytes in
-            let first = try CodecSession.parse(
-                UnsafeRawBufferPointer(rebasing: bytes[ranges[0]]), onto: nil, file: input)
-            guard first.header.kind == .base else {
-                throw CommandFailure(
-                    "\(input) doesn't begin with a full state", exitCode: CommandFailure.malformed)
-            }
-            var state = CodecModel(try TensorCollection(tensors: []))
-            var digest = try CodecSession.apply(first, to: &state, digest: nil, file: input)
-            for range in ranges[..<(last + 1)].dropFirst() {
-                let frame = UnsafeRawBufferPointer(rebasing: bytes[range])
-                digest = try CodecSession.apply(frame, to: &state, digest: digest, file: input)
-            }
-            return (state, digest)
+        let frames = ranges[...last].map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
+        if let tensor { return try restore(tensor, frames, threads: threads) }
+        var state: CodecModel?
+        var context: FrameContext?
+        var digest: Digest?
+        for (index, frame) in frames.enumerated() {
+            let frame = try CodecSession.parse(frame, inheriting: context, file: input)
+            context = try CodecSession.apply(
+                frame, to: &state, digest: digest, file: input, chained: index < frames.count - 1,
+                threads: threads)
+            digest = frame.header.stateDigest
         }
-        try CodecSession.write(state, to: output)
+        try state?.write(to: output)
+        report(frames.count - 1, digest.map { [("digest", jsonQuoted("\($0)"))] } ?? [])
+    }
+
+    private func report(_ step: Int, _ members: [(key: String, value: String)]) {
+        let all = [("step", "\(step)")] + members
         print(
             json
-                ? jsonObject([("step", "\(last)"), ("digest", jsonQuoted("\(digest)"))])
-                : "step \(last), digest \(digest)")
+                ? jsonObject(all)
+                : all.map { "\($0.0) \($0.1.filter { $0 != "\"" })" }.joined(separator: ", "))
+    }
+
+    /// Decodes the blocks that hold one tensor, and writes a file of it alone.
+    private func restore(_ name: String, _ frames: [UnsafeRawBufferPointer], threads: Int) throws {
+        let base = try CodecSession.parse(frames[0], inheriting: nil, file: input)
+        let described = try CodecSession.description(of: base, file: input)
+        guard let member = described.tensors.first(where: { $0.name == TensorName(name) }) else {
+            throw CommandFailure("\(input) has no tensor \(name)", exitCode: CommandFailure.usage)
+        }
+        let slice: ChainSlice
+        do throws(CodecError) {
+            slice = try ChainSlice(of: name, count: frames.count, threads: threads) { frames[$0] }
+        } catch {
+            throw CodecSession.malformed(input, error)
+        }
+        described.bytes(member).copyBytes(from: slice.bytes)
+        try described.write(to: output, only: [member.name])
+        report(frames.count - 1, [("tensor", jsonQuoted(name)), ("elements", "\(slice.elements.count)")])
     }
 }

@@ -15,7 +15,8 @@ struct CodecInspect: ParsableCommand {
     var json = false
 
     func run() throws {
-        let bytes = try CodecSession.bytes(input)
+        let memory = try CodecSession.memory(input)
+        let bytes = UnsafeRawBufferPointer(memory.bytes)
         let isRun = CodecRun.hasMagic(bytes)
         let ranges = isRun ? try CodecRun.frames(bytes, file: input) : [0..<bytes.count]
         var objects: [String] = []
@@ -44,17 +45,10 @@ struct CodecInspect: ParsableCommand {
     }
 
     private static func read(
-        _ bytes: [UInt8], _ range: Range<Int>, _ context: FrameContext?
+        _ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ context: FrameContext?
     ) throws(CodecError) -> (Frame, [ScopeReport]) {
-        let outcome: Result<Frame, CodecError> = bytes.withUnsafeBytes { bytes in
-            let part = UnsafeRawBufferPointer(rebasing: bytes[range])
-            do throws(CodecError) {
-                return .success(try Frame(parsing: part, inheriting: context))
-            } catch {
-                return .failure(error)
-            }
-        }
-        let frame = try outcome.get()
+        let frame = try Frame(
+            parsing: UnsafeRawBufferPointer(rebasing: bytes[range]), inheriting: context)
         return (frame, try frame.report())
     }
 

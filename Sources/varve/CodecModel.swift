@@ -10,6 +10,8 @@ enum CodecScope: Hashable, CaseIterable {
 }
 
 /// A model's tensors as a codec's sections: their bytes, and the metadata that gives back types and shapes.
+///
+/// Copies share their memory.
 struct CodecModel {
     /// A tensor and where its bytes lie.
     struct Member: Equatable {
@@ -21,32 +23,46 @@ struct CodecModel {
 
     /// In the order of their names.
     var tensors: [Member] = []
-    /// All tensors' bytes, end to end.
-    var bytes: [UInt8] = []
+    var memory: FileMemory
     var metadata: [String: String] = [:]
 
-    init(_ collection: TensorCollection) {
-        metadata = collection.metadata
-        bytes.reserveCapacity(collection.tensors.reduce(0) { $0 + $1.bytes.count })
-        for tensor in collection.tensors {
-            let range = bytes.count..<(bytes.count + tensor.bytes.count)
-            tensors.append(Member(name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, range: range))
-            bytes += tensor.bytes
+    /// Opens a file; what is changed in memory isn't changed in the file.
+    ///
+    /// - Parameter changing: the model will be changed, as a reconstruction is.
+    init(_ path: String, changing: Bool) throws {
+        let memory = try CodecSession.files { () throws(TensorFileError) in
+            changing ? try FileMemory(reading: path) : try FileMemory(mapping: path)
+        }
+        let index = try CodecSession.files { () throws(TensorFileError) in
+            do throws(TensorFileError) {
+                return try Safetensors.index(of: UnsafeRawBufferPointer(memory.bytes))
+            } catch {
+                throw TensorFileError(error.kind, "\(path) isn't a valid safetensors file: \(error.message)")
+            }
+        }
+        self.memory = memory
+        metadata = index.metadata
+        tensors = index.entries.map {
+            Member(name: $0.name, dtype: $0.dtype, shape: $0.shape, range: $0.range)
         }
     }
 
-    /// The model as what a file holds.
-    func collection() throws(TensorFileError) -> TensorCollection {
-        var parts: [Tensor] = []
-        for member in tensors {
-            guard
-                let tensor = Tensor(
-                    name: member.name, dtype: member.dtype, shape: member.shape,
-                    bytes: Array(bytes[member.range]))
-            else { continue }
-            parts.append(tensor)
+    /// The bytes of a tensor.
+    func bytes(_ member: Member) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(rebasing: memory.bytes[member.range])
+    }
+
+    /// Writes the model, or some of its tensors, as a file. It can be made again, so nobody waits for the disk.
+    func write(to path: String, only chosen: Set<TensorName>? = nil) throws {
+        let members = tensors.filter { chosen?.contains($0.name) ?? true }
+        try CodecSession.files { () throws(TensorFileError) in
+            let header = try Safetensors.header(
+                of: members.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata)
+            try Files.writeAtomically(path, durable: false) { (write) throws(TensorFileError) in
+                try write(header)
+                for member in members { try write(UnsafeRawBufferPointer(bytes(member))) }
+            }
         }
-        return try TensorCollection(tensors: parts, metadata: metadata)
     }
 
     /// Makes a model of zeros from a frame's metadata.
@@ -83,7 +99,10 @@ struct CodecModel {
             throw TableReader.damaged
         }
         // The frame's parser has checked the sections' sum against its limits.
-        bytes = [UInt8](repeating: 0, count: size)
+        guard let memory = FileMemory(zeros: size) else {
+            throw CommandFailure("there is no memory for \(size) bytes", exitCode: CommandFailure.failed)
+        }
+        self.memory = memory
     }
 
     /// Types, shapes and texts, as docs/formats/run.md lays them down.
@@ -128,36 +147,29 @@ struct CodecModel {
     }
 
     /// What a reader knows who has this model as a base.
-    func context(_ scope: CodecScope) -> FrameContext {
-        var sections: [SectionLayout] = []
-        for (index, members) in scopes(scope).enumerated() {
-            for member in members {
-                let tensor = tensors[member]
-                sections.append(
-                    SectionLayout(
-                        name: tensor.name.value, format: tensor.dtype.elementFormat,
-                        elementCount: tensor.shape.elementCount, scope: index))
-            }
-        }
-        return FrameContext(sections: sections, metadata: table)
+    var context: FrameContext {
+        FrameContext(
+            sections: tensors.map {
+                SectionLayout(
+                    name: $0.name.value, format: $0.dtype.elementFormat, elementCount: $0.shape.elementCount,
+                    scope: 0)
+            }, metadata: table)
     }
 
     /// The digest of the model: of names, types, shapes, texts and bytes.
-    var digest: Digest {
-        bytes.withUnsafeBytes { bytes in
-            let sections = tensors.map { member in
-                (
-                    name: member.name.value, format: member.dtype.elementFormat,
-                    bytes: UnsafeRawBufferPointer(rebasing: bytes[member.range])
-                )
-            }
-            return StateDigest.of(sections: sections, metadata: table)
-        }
+    func digest(threads: Int) -> Digest {
+        StateDigest.of(
+            sections: tensors.map {
+                ($0.name.value, $0.dtype.elementFormat, UnsafeRawBufferPointer(bytes($0)))
+            }, metadata: table, threads: threads)
     }
 
     /// Why `other` can't be a target of deltas on this model; nil if it can.
     func difference(from other: CodecModel) -> String? {
-        if tensors == other.tensors { return nil }
+        func same(_ one: Member, _ two: Member) -> Bool {
+            one.name == two.name && one.dtype == two.dtype && one.shape == two.shape
+        }
+        if tensors.count == other.tensors.count, zip(tensors, other.tensors).allSatisfy(same) { return nil }
         let own = Set(tensors.map(\.name))
         if let extra = other.tensors.first(where: { !own.contains($0.name) }) {
             return "tensor \(extra.name) is missing from the base"

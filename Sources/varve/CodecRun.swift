@@ -4,19 +4,17 @@ import LCCheckpoint
 enum CodecRun {
     static let header: [UInt8] = [0x56, 0x4c, 0x43, 0x52, 1] + [UInt8](repeating: 0, count: 11)
 
-    static func hasMagic(_ bytes: [UInt8]) -> Bool { bytes.starts(with: header.prefix(4)) }
+    static func hasMagic(_ bytes: UnsafeRawBufferPointer) -> Bool { bytes.starts(with: header.prefix(4)) }
 
     /// Where the frames lie.
-    static func frames(_ bytes: [UInt8], file: String) throws -> [Range<Int>] {
+    static func frames(_ bytes: UnsafeRawBufferPointer, file: String) throws -> [Range<Int>] {
         guard bytes.starts(with: header) else {
             throw CommandFailure("\(file) is no run file of version 1", exitCode: CommandFailure.malformed)
         }
         var ranges: [Range<Int>] = []
         var position = header.count
         while position < bytes.count {
-            let claimed = bytes.withUnsafeBytes {
-                Frame.claimedByteCount(UnsafeRawBufferPointer(rebasing: $0[position...]))
-            }
+            let claimed = Frame.claimedByteCount(UnsafeRawBufferPointer(rebasing: bytes[position...]))
             guard let claimed, claimed >= UInt64(Frame.headerByteCount),
                 claimed <= UInt64(bytes.count - position)
             else {

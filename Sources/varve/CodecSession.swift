@@ -20,6 +20,16 @@ struct CodecSummary {
         ]
     }
 
+    init(_ frame: EncodedFrame) {
+        let statistics = frame.statistics
+        elements = statistics.elements
+        rawBytes = statistics.rawBytes
+        encodedBytes = frame.bytes.count
+        entropyBits = statistics.entropyBits * Double(statistics.elements)
+        relativeError = statistics.relativeError
+        digest = frame.stateDigest
+    }
+
     var line: String {
         members.map { "\($0.key) \($0.value.filter { $0 != "\"" })" }.joined(separator: ", ")
     }
@@ -36,13 +46,15 @@ func jsonObject(_ members: [(key: String, value: String)]) -> String {
 /// Encodes and decodes whole models, turning the libraries' errors into the program's.
 enum CodecSession {
     /// Encodes a step from `state` to `target`; `state` becomes what a restore yields.
+    ///
+    /// - Parameter context: what a reader has from the step before; nil for the first.
     static func encode(
-        _ target: CodecModel, onto state: inout CodecModel, kind: FrameKind, step: Int, scope: CodecScope,
-        settings: CodecSettings
-    ) throws -> (frame: EncodedFrame, summary: CodecSummary) {
-        let base = kind == .delta ? state.digest : nil
-        let context = kind == .delta ? state.context(scope) : nil
-        var encoder = FrameEncoder(kind: kind, step: UInt64(step), baseDigest: base, inheriting: context)
+        _ target: CodecModel, onto state: inout CodecModel, base: Digest?, inheriting context: FrameContext?,
+        step: Int, scope: CodecScope, settings: CodecSettings, chained: Bool, threads: Int
+    ) throws -> EncodedFrame {
+        var encoder = FrameEncoder(
+            kind: base == nil ? .base : .delta, step: UInt64(step), baseDigest: base, inheriting: context,
+            chained: chained, threads: threads)
         do throws(CodecError) {
             try encoder.add(metadata: target.table)
         } catch {
@@ -50,98 +62,74 @@ enum CodecSession {
                 "names, shapes and metadata are too long for a frame: \(error)",
                 exitCode: CommandFailure.malformed)
         }
-        let failure: CodecError? = target.bytes.withUnsafeBytes { live in
-            state.bytes.withUnsafeMutableBytes { previous in
-                do throws(CodecError) {
-                    for members in target.scopes(scope) {
-                        var own = settings
-                        var sources: [SectionSource] = []
-                        for member in members.map({ target.tensors[$0] }) {
-                            let format = member.dtype.elementFormat
-                            if !format.isFloatingPoint { own.kind = .exact }
-                            sources.append(
-                                SectionSource(
-                                    name: member.name.value, format: format,
-                                    target: UnsafeRawBufferPointer(rebasing: live[member.range]),
-                                    reconstruction: UnsafeMutableRawBufferPointer(
-                                        rebasing: previous[member.range])))
-                        }
-                        try encoder.add(scope: sources, settings: own)
-                    }
-                    return nil
-                } catch {
-                    return error
+        do throws(CodecError) {
+            for members in target.scopes(scope) {
+                var own = settings
+                var sources: [SectionSource] = []
+                for index in members {
+                    let member = target.tensors[index]
+                    let format = member.dtype.elementFormat
+                    if !format.isFloatingPoint { own.kind = .exact }
+                    sources.append(
+                        SectionSource(
+                            name: member.name.value, format: format,
+                            target: UnsafeRawBufferPointer(target.bytes(member)),
+                            reconstruction: state.bytes(state.tensors[index])))
                 }
+                try encoder.add(scope: sources, settings: own)
             }
+        } catch {
+            throw CommandFailure("\(error)", exitCode: CommandFailure.malformed)
         }
-        if let failure { throw CommandFailure("\(failure)", exitCode: CommandFailure.malformed) }
         state.metadata = target.metadata
-        let frame = encoder.finish()
-        let statistics = frame.statistics
-        let summary = CodecSummary(
-            elements: statistics.elements, rawBytes: statistics.rawBytes, encodedBytes: frame.bytes.count,
-            entropyBits: statistics.entropyBits * Double(statistics.elements),
-            relativeError: statistics.relativeError, digest: frame.stateDigest)
-        return (frame, summary)
+        return encoder.finish()
     }
 
-    /// Applies a delta frame's bytes to `state`, whose digest is `digest`.
-    static func apply(
-        _ bytes: UnsafeRawBufferPointer, to state: inout CodecModel, digest: Digest, file: String
-    ) throws -> Digest {
-        let frame = try parse(bytes, onto: state, file: file)
-        return try apply(frame, to: &state, digest: digest, file: file)
-    }
-
-    /// Parses a frame that builds on `state`, or on nothing.
-    ///
-    /// How a frame groups tensors is left to its base, which knows both ways: the frame's checksum tells which.
+    /// Parses a frame that builds on `context`, or on nothing.
     static func parse(
-        _ bytes: UnsafeRawBufferPointer, onto state: CodecModel?, file: String
+        _ bytes: UnsafeRawBufferPointer, inheriting context: FrameContext?, file: String
     ) throws -> Frame {
-        var mismatch: CodecError?
-        for scope in CodecScope.allCases {
-            do throws(CodecError) {
-                return try Frame(parsing: bytes, inheriting: state?.context(scope))
-            } catch {
-                guard error.kind == .layoutMismatch else { throw malformed(file, error) }
-                mismatch = error
-            }
+        do throws(CodecError) {
+            return try Frame(parsing: bytes, inheriting: context)
+        } catch {
+            throw malformed(file, error)
         }
-        throw malformed(file, mismatch ?? CodecError(.layoutMismatch, "the layout fits no scope"))
     }
 
-    /// Applies a parsed frame, which must know its sections.
+    /// Applies a parsed frame, which must know its sections; returns what to parse the next one with.
     static func apply(
-        _ frame: Frame, to state: inout CodecModel, digest: Digest?, file: String
-    ) throws -> Digest {
+        _ frame: Frame, to state: inout CodecModel?, digest: Digest?, file: String, chained: Bool,
+        threads: Int
+    ) throws -> FrameContext {
         let described = try description(of: frame, file: file)
         if frame.header.kind == .base {
             state = described
-        } else if let difference = state.difference(from: described) {
+        } else if let difference = state?.difference(from: described) {
             throw CommandFailure(
                 "\(file) doesn't fit its base: \(difference)", exitCode: CommandFailure.malformed)
         }
-        var ranges: [TensorName: Range<Int>] = [:]
-        for member in state.tensors { ranges[member.name] = member.range }
-        let failure: CodecError? = state.bytes.withUnsafeMutableBytes { bytes in
-            let sections = frame.header.sections.map { section in
-                UnsafeMutableRawBufferPointer(rebasing: bytes[ranges[TensorName(section.name)] ?? 0..<0])
-            }
-            do throws(CodecError) {
-                try frame.apply(toBytes: sections, expectingBase: digest)
-                return nil
-            } catch {
-                return error
-            }
+        guard let own = state else {
+            throw CommandFailure(
+                "\(file) doesn't begin with a full state", exitCode: CommandFailure.malformed)
         }
-        if let failure { throw malformed(file, failure) }
-        state.metadata = described.metadata
-        return frame.header.stateDigest
+        var members: [TensorName: CodecModel.Member] = [:]
+        for member in own.tensors { members[member.name] = member }
+        let sections = frame.header.sections.map { section in
+            members[TensorName(section.name)].map { own.bytes($0) }
+                ?? UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        }
+        do throws(CodecError) {
+            let context = try frame.apply(
+                toBytes: sections, expectingBase: digest, chained: chained, threads: threads)
+            state?.metadata = described.metadata
+            return context
+        } catch {
+            throw malformed(file, error)
+        }
     }
 
     /// The model that a frame's metadata describes.
-    private static func description(of frame: Frame, file: String) throws -> CodecModel {
+    static func description(of frame: Frame, file: String) throws -> CodecModel {
         do throws(CommandFailure) {
             let model = try CodecModel(table: frame.header.metadata, sections: frame.header.sections)
             for section in frame.header.sections {
@@ -174,15 +162,8 @@ enum CodecSession {
         }
     }
 
-    static func model(_ path: String) throws -> CodecModel {
-        CodecModel(try files { () throws(TensorFileError) in try Safetensors.read(path) })
-    }
-
-    static func bytes(_ path: String) throws -> [UInt8] {
-        try files { () throws(TensorFileError) in try Files.read(path) }
-    }
-
-    static func write(_ model: CodecModel, to path: String) throws {
-        try files { () throws(TensorFileError) in try Safetensors.write(try model.collection(), to: path) }
+    /// A file's content, mapped.
+    static func memory(_ path: String) throws -> FileMemory {
+        try files { () throws(TensorFileError) in try FileMemory(mapping: path) }
     }
 }

@@ -21,6 +21,43 @@ import Testing
         return bytes.count
     }
 
+    /// Symbols that follow their left neighbours and the symbols before them, at many densities.
+    @Test(arguments: [2, 3, 8, 16, 17, 300])
+    func contextsAndRunsGiveTheSymbolsBack(alphabet: Int) throws {
+        var numbers = Numbers(state: UInt64(alphabet))
+        for count in [1, 63, 64, 65, 127, 128, 129, 1000, 4096, 4101, 70_001] {
+            for rarity in [1, 2, 8, 50, 1000] {
+                var previous = [UInt8](repeating: 0, count: count)
+                var symbols = [UInt16](repeating: 0, count: count)
+                for index in 0..<count {
+                    let near = previous[index] != 0 || (index > 0 && symbols[index - 1] != 0)
+                    if numbers.next() % UInt64(near ? max(rarity / 8, 1) : rarity) == 0 {
+                        symbols[index] = UInt16(numbers.next() % UInt64(alphabet))
+                    }
+                    if numbers.next() % UInt64(rarity) == 0 {
+                        previous[index] = UInt8(numbers.next() % UInt64(min(alphabet, 256)))
+                    }
+                }
+                var bytes: [UInt8] = []
+                let counts = symbols.withUnsafeBufferPointer { histogram($0, alphabet: alphabet) }
+                symbols.withUnsafeBufferPointer { symbols in
+                    encodeSymbols(
+                        symbols, counts: counts, entropy: .best, previous: previous, threads: 2, into: &bytes)
+                }
+                var decoded = [UInt16](repeating: 9999, count: count)
+                try bytes.withUnsafeBytes { bytes in
+                    var reader = ByteReader(bytes)
+                    try decoded.withUnsafeMutableBufferPointer {
+                        try decodeSymbols(&reader, alphabet: alphabet, previous: previous, into: $0)
+                    }
+                    #expect(reader.isAtEnd)
+                }
+                #expect(decoded == symbols)
+                #expect(Double(bytes.count) <= 1.02 * entropyBits(counts) / 8 + 48 + Double(2 * alphabet))
+            }
+        }
+    }
+
     @Test(arguments: [2, 4, 8, 32, 256, 509])
     func everyCoderGivesTheSymbolsBack(alphabet: Int) throws {
         var numbers = Numbers(state: UInt64(alphabet))

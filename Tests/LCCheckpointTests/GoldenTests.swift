@@ -11,13 +11,12 @@ import Testing
 @Suite struct GoldenTests {
     private static let directory = (#filePath as NSString).deletingLastPathComponent + "/Golden/"
     private static let good = [
-        "lc2-rans", "lc3-huffman", "lc3-rans-four-states", "lc3-runs", "all-huffman", "exceptions",
-        "unchanged", "exact",
-        "base",
+        "lc2-one-lane", "lc3-huffman", "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "all",
+        "exceptions", "unchanged", "exact", "base",
     ]
     private static let bad = [
-        "bad-version", "bad-kind", "bad-flags", "bad-checksum", "bad-length", "bad-bucket-order", "bad-codec",
-        "bad-state-digest",
+        "bad-version", "bad-flags", "bad-checksum", "bad-length", "bad-bucket-order", "bad-codec",
+        "bad-block-size", "bad-state-digest",
     ]
 
     private func floats(_ name: String) throws -> [Float] {
@@ -34,11 +33,27 @@ import Testing
     @Test(arguments: good)
     func goodFramesAreReadByBothDecoders(_ name: String) throws {
         if ProcessInfo.processInfo.environment["VARVE_WRITE_GOLDEN"] != nil { try write(name) }
-        let frame = try Files.read(GoldenTests.directory + name + ".frame")
-        let base = try floats(name + ".base")
+        var chain = Chain(state: try floats(name + ".base"))
+        var plain = chain.state
+        var symbols: [Int] = []
+        for frame in name.contains("chain") ? [name + ".first.frame", name + ".frame"] : [name + ".frame"] {
+            let bytes = try Files.read(GoldenTests.directory + frame)
+            try chain.apply(bytes)
+            plain = try PlainDecoder.decode(bytes, onto: plain, symbols: &symbols)
+        }
         let state = try floats(name + ".state")
-        #expect(patterns(try apply(frame, to: base)) == patterns(state))
-        #expect(patterns(try PlainDecoder.decode(frame, onto: base)) == patterns(state))
+        #expect(patterns(chain.state) == patterns(state))
+        #expect(patterns(plain) == patterns(state))
+    }
+
+    /// A frame that looks at the symbols before it is of no use without them.
+    @Test func aLinkAloneIsRefused() throws {
+        for name in ["lc3-chain", "lc3-chain-runs"] {
+            var chain = Chain(state: try floats(name + ".base"))
+            try chain.apply(try Files.read(GoldenTests.directory + name + ".first.frame"))
+            let frame = try Files.read(GoldenTests.directory + name + ".frame")
+            #expect(throws: CodecError.self) { _ = try apply(frame, to: chain.state) }
+        }
     }
 
     @Test(arguments: bad)
@@ -53,18 +68,19 @@ import Testing
         base: [Float], target: [Float], settings: CodecSettings, kind: FrameKind
     ) {
         var numbers = Numbers(state: 42)
-        let count = ["lc3-rans-four-states", "lc3-runs"].contains(name) ? 5001 : 600
+        let isLarge = ["lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs"].contains(name)
+        let count = isLarge ? 5001 : 600
         let base = (0..<count).map { _ in Float(Int(numbers.next() % 2001) - 1000) / 1024 }
         var target = base.enumerated().map { index, value in
             let unit = Float(Int(numbers.next() % 65_537) - 32_768) / 32_768
             let move = 0.125 * unit * unit * unit * unit * unit
-            return name == "lc3-runs" && index % 1000 > 70 ? value : value + move
+            return name.hasSuffix("runs") && index % 1000 > 70 ? value : value + move
         }
         switch name {
-        case "lc2-rans": return (base, target, CodecSettings(kind: .lc(bits: 2)), .delta)
+        case "lc2-one-lane": return (base, target, CodecSettings(kind: .lc(bits: 2)), .delta)
         case "lc3-huffman":
             return (base, target, CodecSettings(kind: .lc(bits: 3), entropy: .huffman), .delta)
-        case "lc3-rans-four-states", "lc3-runs":
+        case "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs":
             return (base, target, CodecSettings(kind: .lc(bits: 3)), .delta)
         case "exceptions":
             target[3] = Float(bitPattern: 0x7f81_2345)
@@ -86,7 +102,15 @@ import Testing
 
     private func write(_ name: String) throws {
         let (base, target, settings, kind) = inputs(name)
-        let (frame, state) = try encode(target, onto: base, settings, kind: kind)
+        var (frame, state) = try encode(target, onto: base, settings, kind: kind)
+        if name.contains("chain") {
+            // The second step moves what the first one moved.
+            var chain = Chain(state: base)
+            try save(try chain.encode(target, settings).bytes, name + ".first.frame")
+            frame = try chain.encode(zip(target, base).map { 2 * $0 - $1 }, settings)
+            #expect(try frame.bytes.withUnsafeBytes { try Frame(parsing: $0).header.needsPrevious })
+            state = chain.state
+        }
         try save(frame.bytes, name + ".frame")
         try save(base.withUnsafeBytes { Array($0) }, name + ".base")
         try save(state.withUnsafeBytes { Array($0) }, name + ".state")
@@ -95,17 +119,19 @@ import Testing
     private func write(bad name: String) throws {
         let (base, target, settings, kind) = inputs("lc3-huffman")
         var frame = try encode(target, onto: base, settings, kind: kind).frame.bytes
-        // Layout (1 section "p" of 600 elements), metadata and scope count take 9 bytes; then the scope's length.
-        let scope = FrameFormat.headerBytes + 9 + (frame[FrameFormat.headerBytes + 9] < 128 ? 1 : 2)
+        // Prefix, step and digests; layout (1 section "p" of 600 elements), metadata, scope count; the scope's length.
+        let scope = FrameFormat.prefixBytes + 1 + 32 + 9 + (frame[FrameFormat.prefixBytes + 42] < 128 ? 1 : 2)
+        // Codec, elements, bits, bucket count; buckets, no exceptions, coder, lengths of 8 codes.
+        let blockSize = scope + 5 + 28 + 1 + 1 + 5
         switch name {
-        case "bad-version": frame[4] = 2
-        case "bad-kind": frame[5] = 2
-        case "bad-flags": frame[6] = 4
+        case "bad-version": frame[4] = 1
+        case "bad-flags": frame[5] |= 16
         case "bad-checksum": frame[frame.count - 1] ^= 1
-        case "bad-length": frame[8] ^= 1
+        case "bad-length": frame[6] ^= 1
         case "bad-bucket-order": for byte in (scope + 5)..<(scope + 9) { frame.swapAt(byte, byte + 4) }
         case "bad-codec": frame[scope] = 9
-        default: frame[40] ^= 1
+        case "bad-block-size": frame[blockSize] = 30
+        default: frame[FrameFormat.prefixBytes + 1 + 16] ^= 1
         }
         if name != "bad-checksum" {
             frame.removeLast(8)

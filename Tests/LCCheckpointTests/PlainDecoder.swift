@@ -1,30 +1,44 @@
-/// A second decoder of delta and base frames of one Float32 section, written from docs/formats/frame.md: bit by bit,
-/// without look-up tables, and with nothing shared with the library. Checks little: it is for good frames.
+/// A second decoder of frames of one Float32 section, written from docs/formats/frame.md: bit by bit, without look-up
+/// tables, and with nothing shared with the library. Checks little: it is for good frames.
 struct PlainDecoder {
     struct Refused: Error {}
     private var bytes: [UInt8]
     private var at = 0
+    /// The previous frame's symbols, and this frame's.
+    private var previous: [Int]
+    private var symbols: [Int] = []
 
-    static func decode(_ frame: [UInt8], onto previous: [Float]) throws -> [Float] {
-        var reader = PlainDecoder(bytes: Array(frame.dropLast(8)), at: 0)
-        guard try reader.take(4) == [0x56, 0x4c, 0x43, 0x46], try reader.take(1) == [1] else {
+    static func decode(_ frame: [UInt8], onto state: [Float]) throws -> [Float] {
+        var previous: [Int] = []
+        return try decode(frame, onto: state, symbols: &previous)
+    }
+
+    /// - Parameter symbols: those of the frame before, empty if there are none; then this frame's.
+    static func decode(_ frame: [UInt8], onto previous: [Float], symbols: inout [Int]) throws -> [Float] {
+        var reader = PlainDecoder(bytes: Array(frame.dropLast(8)), at: 0, previous: symbols)
+        guard try reader.take(4) == [0x56, 0x4c, 0x43, 0x46], try reader.take(1) == [2] else {
             throw Refused()
         }
-        let isBase = try reader.take(1) == [0]
-        guard try reader.number(2) == 0, try reader.number(8) == frame.count else { throw Refused() }
-        _ = try reader.take(8 + 16 + 16)
-        guard try reader.varint() == 1, try reader.take(1) == [0], try reader.varint() == 0 else {
-            throw Refused()
+        let flags = Int(try reader.take(1)[0])
+        let isBase = flags & 1 == 0
+        guard try reader.number(6) == frame.count else { throw Refused() }
+        _ = try reader.varint()
+        _ = try reader.take(isBase ? 16 : 32)
+        if flags & 2 != 0 {
+            guard try reader.take(1)[0] < 3 else { throw Refused() }
+        } else {
+            guard try reader.varint() == 1, try reader.take(1) == [0], try reader.varint() == 0,
+                try reader.varint() == previous.count
+            else { throw Refused() }
+            _ = try reader.take(try reader.varint())
         }
-        guard try reader.varint() == previous.count else { throw Refused() }
-        _ = try reader.take(try reader.varint())
-        _ = try reader.take(try reader.varint())
+        if flags & 4 == 0 { _ = try reader.take(try reader.varint()) }
         guard try reader.varint() == 1 else { throw Refused() }
         _ = try reader.varint()
         let codec = try reader.take(1)[0]
         guard try reader.varint() == previous.count else { throw Refused() }
-        return codec == 0
-            ? try reader.exact(isBase ? previous.map { _ in 0 } : previous) : try reader.lc(previous)
+        defer { symbols = reader.symbols }
+        return codec == 0 ? try reader.exact(previous, isBase) : try reader.lc(previous)
     }
 
     private mutating func take(_ count: Int) throws -> [UInt8] {
@@ -42,40 +56,66 @@ struct PlainDecoder {
         return byte < 128 ? byte : (byte - 128) + 128 * (try varint())
     }
 
-    private mutating func exact(_ previous: [Float]) throws -> [Float] {
-        var words = previous.map(\.bitPattern)
-        for plane in 0..<4 {
-            for (index, symbol) in try block(previous.count, 256).enumerated() {
-                words[index] ^= UInt32(symbol) << UInt32(8 * plane)
+    private mutating func exact(_ previous: [Float], _ isBase: Bool) throws -> [Float] {
+        guard try varint() == 1, try take(1) == [4], try varint() == previous.count else { throw Refused() }
+        var words = [UInt32](repeating: 0, count: previous.count)
+        self.previous = []
+        for plane in (0..<4).reversed() {
+            let symbols = try stream(previous.count, 256)
+            for (index, symbol) in symbols.enumerated() {
+                words[index] |= UInt32(symbol) << UInt32(8 * plane)
             }
+            self.previous = symbols
         }
-        return words.map { Float(bitPattern: $0) }
+        return zip(words, previous).map { word, old in
+            let difference = word & 1 == 0 ? word / 2 : ~(word / 2)
+            return Float(bitPattern: isBase ? word : old.bitPattern &+ difference)
+        }
     }
 
-    private mutating func lc(_ previous: [Float]) throws -> [Float] {
+    private mutating func lc(_ state: [Float]) throws -> [Float] {
         _ = try take(1)
         var values: [Float] = [0]
         for _ in 0..<(try varint()) { values.append(Float(bitPattern: UInt32(try number(4)))) }
-        var state = zip(previous, try block(previous.count, values.count)).map { $0 + values[$1] }
+        var exceptions: [(Int, Float)] = []
         var index = -1
-        for _ in 0..<(try varint()) {
+        let count = try varint()
+        if count > 0 { _ = try varint() }
+        for _ in 0..<count {
             index += try varint() + 1
-            state[index] = Float(bitPattern: UInt32(try number(4)))
+            exceptions.append((index, Float(bitPattern: UInt32(try number(4)))))
         }
-        return state
+        symbols = try stream(state.count, values.count)
+        var result = zip(state, symbols).map { $0 + values[$1] }
+        for (index, value) in exceptions { result[index] = value }
+        return result
     }
 
-    private mutating func block(_ count: Int, _ alphabet: Int) throws -> [Int] {
+    /// A stream of symbols: what its blocks share, their sizes, and the blocks.
+    private mutating func stream(_ count: Int, _ alphabet: Int) throws -> [Int] {
         let coder = try take(1)[0]
-        var body = PlainDecoder(bytes: try take(try varint()), at: 0)
-        switch coder {
-        case 0: return Array(repeating: try body.varint(), count: count)
-        case 1: return try body.huffman(count, alphabet)
-        case 2: return try body.rans(count)
-        case 3: return try body.runs(count, alphabet)
-        case 4: return try body.take(count).map { Int($0) }
-        default: throw Refused()
+        if coder == 0 { return Array(repeating: try varint(), count: count) }
+        let model = coder == 2 ? try Model(&self, alphabet) : nil
+        let lengths = coder == 1 ? try codeLengths(alphabet) : []
+        let size = 1 << Int(try take(1)[0])
+        var sizes: [Int] = []
+        for _ in 0..<max(1, (count + size - 1) / size) { sizes.append(try varint()) }
+        var result: [Int] = []
+        for length in sizes {
+            let own = min(size, count - result.count)
+            let above =
+                previous.isEmpty
+                ? Array(repeating: 0, count: own) : Array(previous[result.count..<(result.count + own)])
+            var body = PlainDecoder(bytes: try take(length), at: 0, previous: above.map { min($0, 255) })
+            switch coder {
+            case 1: result += try body.huffman(own, lengths)
+            case 2: result += try body.contexts(own, model!)
+            case 3: result += try body.take(own).map { Int($0) }
+            default: throw Refused()
+            }
+            guard body.at == body.bytes.count else { throw Refused() }
         }
+        return result
     }
 
     /// A bit stream's bits.
@@ -83,9 +123,12 @@ struct PlainDecoder {
         bytes.flatMap { byte in (0..<8).map { Int(byte >> UInt8($0)) & 1 } }
     }
 
-    private mutating func huffman(_ count: Int, _ alphabet: Int) throws -> [Int] {
+    private mutating func codeLengths(_ alphabet: Int) throws -> [Int] {
         let table = PlainDecoder.bits(try take((5 * alphabet + 7) / 8))
-        let lengths = (0..<alphabet).map { symbol in (0..<5).reduce(0) { $0 + table[5 * symbol + $1] << $1 } }
+        return (0..<alphabet).map { symbol in (0..<5).reduce(0) { $0 + table[5 * symbol + $1] << $1 } }
+    }
+
+    private mutating func huffman(_ count: Int, _ lengths: [Int]) throws -> [Int] {
         var symbols: [[Int]: Int] = [:]
         var code = 0
         for length in 1...24 {
@@ -113,59 +156,185 @@ struct PlainDecoder {
         return result
     }
 
-    private mutating func rans(_ count: Int) throws -> [Int] {
-        let head = Int(try take(1)[0])
-        let scale = head & 0x7f
-        let used = try varint()
-        let bits = PlainDecoder.bits(Array(bytes[at...]))
+    /// Contexts and frequencies.
+    private struct Model {
+        var bits: [Int]
         var position = 0
-        var owners: [(symbol: Int, start: Int, frequency: Int)] = []
-        for symbol in 0..<used {
-            var zeros = 0
-            while bits[position] == 0 {
-                zeros += 1
-                position += 1
+        var left: [Int] = []
+        var above: [Int] = []
+        var isWide: Bool
+        var usesPrevious: Bool
+        var isSparse: Bool
+        var map: [Int] = []
+        var tables: [[Int]] = []
+        var runs: [Int] = []
+        var near: Int { isWide ? (usesPrevious ? 4 : 2) : 1 }
+
+        init(_ reader: inout PlainDecoder, _ alphabet: Int) throws {
+            let code = Int(try reader.take(1)[0])
+            func bounds(_ layout: Int) throws -> [Int] {
+                switch layout {
+                case 0: return []
+                case 1: return [1]
+                case 2: return Array(1..<alphabet)
+                default:
+                    var last = 0
+                    return try (0..<(try reader.varint())).map { _ in
+                        last += try reader.varint()
+                        return last
+                    }
+                }
             }
-            position += 1
-            let frequency = (0..<zeros).reduce(1 << zeros) { $0 + bits[position + $1] << $1 } - 1
-            position += zeros
-            owners += Array(repeating: (symbol, owners.count, frequency), count: frequency)
+            left = try bounds(code & 3)
+            above = try bounds(code >> 2 & 3)
+            isWide = code & 16 != 0
+            usesPrevious = code & 32 != 0
+            isSparse = code & 64 != 0
+            bits = PlainDecoder.bits(Array(reader.bytes[reader.at...]))
+            let count = read(6) + 1
+            var recent = Array(0..<count)
+            for _ in 0..<((left.count + 1) * (above.count + 1) * near) {
+                let table = recent.remove(at: count == 1 ? 0 : gamma() - 1)
+                recent.insert(table, at: 0)
+                map.append(table)
+            }
+            var codes: [Int]?
+            for _ in 0..<count { tables.append(table(alphabet, alphabet <= 16 ? 2 : 1, &codes)) }
+            codes = nil
+            if isSparse { runs = table(57, 2, &codes) }
+            _ = try reader.take((position + 7) / 8)
         }
-        _ = try take((position + 7) / 8)
+
+        private mutating func read(_ count: Int) -> Int {
+            position += count
+            return (0..<count).reduce(0) { $0 + bits[position - count + $1] << $1 }
+        }
+
+        private mutating func gamma() -> Int {
+            var zeros = 0
+            while read(1) == 0 { zeros += 1 }
+            return 1 << zeros + read(zeros)
+        }
+
+        private static func frequency(_ step: Int) -> Int {
+            // 2^(step/8) by repeated square roots of two.
+            var value = 1.0
+            let root = 2.0.squareRoot()
+            let factors = [2.0, root, root.squareRoot(), root.squareRoot().squareRoot()]
+            for _ in 0..<(step / 8) { value *= factors[0] }
+            if step & 4 != 0 { value *= factors[1] }
+            if step & 2 != 0 { value *= factors[2] }
+            if step & 1 != 0 { value *= factors[3] }
+            return Int((value + 0.5).rounded(.down))
+        }
+
+        private mutating func table(_ alphabet: Int, _ stride: Int, _ before: inout [Int]?) -> [Int] {
+            var width = 0
+            while 1 << width < alphabet { width += 1 }
+            let main = read(width)
+            let isFromTable = before != nil && read(1) == 1
+            var codes = [Int](repeating: 0, count: alphabet)
+            var last = 0
+            for symbol in codes.indices where symbol != main {
+                let value = gamma() - 1
+                codes[symbol] =
+                    (isFromTable ? before![symbol] : last) + (value % 2 == 0 ? value / 2 : -(value + 1) / 2)
+                last = codes[symbol]
+            }
+            var frequencies = codes.map { $0 == 0 ? 0 : Model.frequency(($0 - 1) * stride) }
+            frequencies[main] = 4096 - frequencies.reduce(0, +)
+            var code = 0
+            while (code + 1) * stride <= 96, Model.frequency((code + 1) * stride) <= frequencies[main] {
+                code += 1
+            }
+            codes[main] = code + 1
+            before = codes
+            return frequencies
+        }
+
+        /// The context of an element.
+        func context(_ symbols: [Int], _ previous: [Int], _ index: Int, from start: Int) -> Int {
+            let first = index > start ? symbols[index - 1] : 0
+            let second = index > start + 1 ? symbols[index - 2] : 0
+            var near = isWide && second != 0 ? 1 : 0
+            if isWide, usesPrevious {
+                near += index > 0 && previous[index - 1] != 0 ? 1 : 0
+                near += index + 1 < previous.count && previous[index + 1] != 0 ? 1 : 0
+            }
+            let above = self.above.filter { $0 <= (usesPrevious ? previous[index] : 0) }.count
+            return (left.filter { $0 <= first }.count * (self.above.count + 1) + above) * self.near + near
+        }
+    }
+
+    /// Takes a value of these frequencies from a state.
+    private mutating func symbol(_ frequencies: [Int], _ state: inout Int) throws -> Int {
+        var start = 0
+        var symbol = 0
+        let slot = state % 4096
+        while slot >= start + frequencies[symbol] {
+            start += frequencies[symbol]
+            symbol += 1
+        }
+        state = frequencies[symbol] * (state / 4096) + slot - start
+        if state < 1 << 15 { state = state << 16 + (try number(2)) }
+        return symbol
+    }
+
+    private mutating func contexts(_ count: Int, _ model: Model) throws -> [Int] {
+        if model.isSparse {
+            return bytes.isEmpty ? Array(repeating: 0, count: count) : try sparse(count, model)
+        }
+        let lanes = count < 4096 ? 1 : 4
+        let length = (count + lanes - 1) / lanes
         var states: [Int] = []
-        for _ in 0..<(head & 0x80 == 0 ? 1 : 4) { states.append(try number(4)) }
-        var result: [Int] = []
-        for index in 0..<count {
-            let state = states[index % states.count]
-            let slot = state % (1 << scale)
-            let owner = owners[slot]
-            result.append(owner.symbol)
-            var next = owner.frequency * (state >> scale) + slot - owner.start
-            if next < 1 << 15 { next = next << 16 + (try number(2)) }
-            states[index % states.count] = next
+        for _ in 0..<lanes { states.append(try number(4)) }
+        var result = [Int](repeating: 0, count: count)
+        for step in 0..<length {
+            for lane in 0..<lanes where lane * length + step < count {
+                let index = lane * length + step
+                let context = model.context(result, previous, index, from: lane * length)
+                result[index] = try symbol(model.tables[model.map[context]], &states[lane])
+            }
         }
-        guard at == bytes.count, states.allSatisfy({ $0 == 1 << 15 }) else { throw Refused() }
+        guard states.allSatisfy({ $0 == 1 << 15 }) else { throw Refused() }
         return result
     }
 
-    private mutating func runs(_ count: Int, _ alphabet: Int) throws -> [Int] {
-        let items = try varint()
-        let tokens = try block(items, 104)
-        let values = try block(items, alphabet - 1)
-        let extra = PlainDecoder.bits(Array(bytes[at...]))
-        var position = 0
-        var result: [Int] = []
-        for (token, value) in zip(tokens, values) {
-            var run = token
-            if token >= 16 {
-                let exponent = (token - 16) / 2 + 4
-                run = (2 + (token - 16) % 2) << (exponent - 1)
-                for bit in 0..<(exponent - 1) { run += extra[position + bit] << bit }
-                position += exponent - 1
-            }
-            result += Array(repeating: 0, count: run)
-            result.append(value + 1)
+    private mutating func sparse(_ count: Int, _ model: Model) throws -> [Int] {
+        var states = [try number(4), try number(4)]
+        var turn = 0
+        func next(_ frequencies: [Int]) throws -> Int {
+            defer { turn ^= 1 }
+            return try symbol(frequencies, &states[turn])
         }
-        return result + Array(repeating: 0, count: count - result.count)
+        func rawBits(_ count: Int) throws -> Int {
+            guard count > 0 else { return 0 }
+            // As many equal frequencies as there are values.
+            return try next(Array(repeating: 4096 >> count, count: 1 << count))
+        }
+        func run() throws -> Int {
+            let token = try next(model.runs)
+            if token == 0 { return Int.max }
+            if token <= 16 { return token - 1 }
+            let exponent = (token - 17) / 2 + 4
+            let low = try rawBits(min(exponent - 1, 12))
+            let high = try rawBits(max(exponent - 13, 0))
+            return (2 + (token - 17) % 2) << (exponent - 1) + low + high << 12
+        }
+        var result = [Int](repeating: 0, count: count)
+        var left = try run()
+        for index in 0..<count {
+            let context = model.context(result, previous, index, from: 0)
+            if context > 0 {
+                result[index] = try next(model.tables[model.map[context]])
+            } else if left > 0 {
+                left -= left == Int.max ? 0 : 1
+            } else {
+                result[index] = try next(model.tables[model.map[0]])
+                left = try run()
+            }
+        }
+        guard left == Int.max, states == [1 << 15, 1 << 15] else { throw Refused() }
+        return result
     }
 }

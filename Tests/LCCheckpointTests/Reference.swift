@@ -59,9 +59,41 @@ func apply(_ bytes: [UInt8], to previous: [Float]) throws -> [Float] {
     let known = digest(previous)
     try bytes.withUnsafeBytes { bytes in
         let frame = try Frame(parsing: bytes)
-        try state.withUnsafeMutableBufferPointer { try frame.apply(to: [$0], expectingBase: known) }
+        try state.withUnsafeMutableBufferPointer { _ = try frame.apply(to: [$0], expectingBase: known) }
     }
     return state
+}
+
+/// Encodes frames one after another, each on top of the one before, as a shard does.
+struct Chain {
+    var state: [Float]
+    var context: FrameContext?
+    var threads = 1
+
+    mutating func encode(_ target: [Float], _ settings: CodecSettings) throws -> EncodedFrame {
+        var encoder = FrameEncoder(
+            kind: .delta, step: 1, baseDigest: digest(state), inheriting: context, chained: true,
+            threads: threads)
+        try target.withUnsafeBufferPointer { target in
+            try state.withUnsafeMutableBufferPointer { state in
+                try encoder.add(section: "p", target: target, reconstruction: state, settings: settings)
+            }
+        }
+        let frame = encoder.finish()
+        context = frame.context
+        return frame
+    }
+
+    mutating func apply(_ bytes: [UInt8]) throws {
+        let known = digest(state)
+        try bytes.withUnsafeBytes { bytes in
+            let frame = try Frame(parsing: bytes, inheriting: context)
+            try state.withUnsafeMutableBufferPointer { state in
+                context = try frame.apply(
+                    to: [state], expectingBase: known, chained: true, threads: threads)
+            }
+        }
+    }
 }
 
 func digest(_ state: [Float]) -> Digest {

@@ -41,7 +41,9 @@ import Testing
         let matrix = try #require(Tensor(name: "b\"\n", shape: shape, floats: [1, 2, 3, 4, 5, 6]))
         let flag = try #require(Tensor(name: "a", dtype: .bool, shape: scalar, bytes: [1]))
         let collection = try TensorCollection(tensors: [matrix, flag], metadata: ["k\u{1}": "v\u{1F600}"])
-        let bytes = Safetensors.header(of: collection) + collection.tensors.flatMap(\.bytes)
+        let header = try Safetensors.header(
+            of: collection.tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: collection.metadata)
+        let bytes = header + collection.tensors.flatMap(\.bytes)
         #expect(try Safetensors.parse(bytes) == collection)
         for count in bytes.indices {
             #expect(throws: TensorFileError.self) { try Safetensors.parse(Array(bytes[..<count])) }

@@ -1,0 +1,160 @@
+// Contexts, frequencies and dense blocks: every symbol in its context, by up to four states that take turns.
+//
+// A block of 4096 symbols or more is cut into four lanes of as many symbols, each with a state and a left neighbour
+// of its own, so that four chains of dependent arithmetic run side by side.
+
+#include "coder.h"
+
+#define FEW 4096
+
+void ck_make_steps(const uint16_t *frequencies, size_t count, ck_step *steps) {
+    uint32_t start = 0;
+    for (size_t symbol = 0; symbol < count; symbol++) {
+        uint32_t frequency = frequencies[symbol];
+        ck_step step = {0, 0, 0, 0, 0};
+        if (frequency == 1) {
+            // x * (2^32 - 1) >> 32 is x - 1, so the bias makes up for one complement.
+            step = (ck_step){(LOWEST >> CK_SCALE_BITS) << 16, UINT32_MAX, 0, CK_SCALE - 1, start + CK_SCALE - 1};
+        } else if (frequency > 1) {
+            // With 2^(s-1) < f <= 2^s, x / f is x * ceil(2^(s+31) / f) >> (s + 31) for x < 2^31.
+            uint32_t bits = 32 - (uint32_t)__builtin_clz(frequency - 1);
+            uint64_t reciprocal = (((uint64_t)1 << (bits + 31)) + frequency - 1) / frequency;
+            step = (ck_step){((LOWEST >> CK_SCALE_BITS) << 16) * frequency, (uint32_t)reciprocal,
+                             (uint16_t)(bits - 1), (uint16_t)(CK_SCALE - frequency), start};
+        }
+        steps[symbol] = step;
+        start += frequency;
+    }
+}
+
+const uint16_t *ck_above_contexts(const ck_model *model, const uint8_t *above, size_t count, uint16_t *scratch) {
+    if (above == NULL || !(model->uses_above || model->wide)) return NULL;
+    if (!model->wide) {
+        for (size_t i = 0; i < count; i++) scratch[i] = model->above[above[i]];
+        return scratch;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t near = (i > 0 && above[i - 1] != 0) + (i + 1 < count && above[i + 1] != 0);
+        scratch[i] = (uint16_t)(model->above[above[i]] + near);
+    }
+    return scratch;
+}
+
+// The context of a symbol, of the symbols before it and of what the previous symbols add.
+static inline __attribute__((always_inline)) uint32_t context_of(const ck_model *model, uint32_t left,
+                                                                 uint32_t second, const uint16_t *base, size_t i) {
+    uint32_t context = model->left[left];
+    if (base != NULL) context += base[i];
+    if (model->wide) context += second != 0;
+    return context;
+}
+
+void ck_count_contexts(const ck_model *model, const uint16_t *symbols, const uint8_t *above, size_t count,
+                       uint16_t *scratch, uint32_t *counts) {
+    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
+    uint32_t left = 0, second = 0;
+    for (size_t i = 0; i < count; i++) {
+        counts[context_of(model, left, second, base, i) * model->alphabet + symbols[i]]++;
+        second = left;
+        left = symbols[i];
+    }
+}
+
+static inline size_t lanes_of(size_t count) { return count < FEW ? 1 : 4; }
+
+// Stores of bytes may change anything as far as the compiler knows, so what a loop needs is copied out of the model first,
+// and the loops exist for each shape of context.
+static inline __attribute__((always_inline)) uint8_t *encode_dense(const ck_model *model, const uint16_t *symbols,
+                                                                   const uint16_t *base, bool wide, size_t count,
+                                                                   uint8_t *end) {
+    const uint16_t *const left = model->left;
+    const uint8_t *const map = model->map;
+    const ck_step *const steps = model->steps;
+    const size_t alphabet = model->alphabet, lanes = lanes_of(count), length = (count + lanes - 1) / lanes;
+    sink_t sink = {end};
+    uint32_t states[4] = {LOWEST, LOWEST, LOWEST, LOWEST};
+    for (size_t j = length; j-- > 0;) {
+#pragma clang loop unroll(full)
+        for (size_t lane = 4; lane-- > 0;) {
+            size_t i = lane * length + j;
+            if (lane >= lanes || i >= count) continue;
+            uint32_t context = left[j > 0 ? symbols[i - 1] : 0];
+            if (base != NULL) context += base[i];
+            if (wide) context += j > 1 && symbols[i - 2] != 0;
+            states[lane] = encode_step(states[lane], steps + map[context] * alphabet + symbols[i], &sink);
+        }
+    }
+    for (size_t lane = lanes; lane-- > 0;) put_state(&sink, states[lane]);
+    return sink.next;
+}
+
+uint8_t *ck_encode_dense(const ck_model *model, const uint16_t *symbols, const uint8_t *above, size_t count,
+                         uint16_t *scratch, uint8_t *buffer, size_t capacity) {
+    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
+    uint8_t *end = buffer + capacity;
+    if (base == NULL && !model->wide) return encode_dense(model, symbols, NULL, false, count, end);
+    if (base == NULL) return encode_dense(model, symbols, NULL, true, count, end);
+    return encode_dense(model, symbols, base, model->wide, count, end);
+}
+
+static inline __attribute__((always_inline)) bool decode_dense(const ck_model *model, const uint8_t *bytes,
+                                                               size_t size, const uint16_t *base, bool wide,
+                                                               size_t count, uint16_t *symbols) {
+    const uint16_t *const left = model->left, *const slots = model->slots;
+    const uint8_t *const map = model->map;
+    const uint32_t *const info = model->info;
+    const size_t alphabet = model->alphabet, lanes = lanes_of(count), length = (count + lanes - 1) / lanes;
+    source_t source = {bytes, bytes + size};
+    uint32_t states[4] = {0}, first[4] = {0}, second[4] = {0};
+    for (size_t lane = 0; lane < lanes; lane++)
+        if (!read_state(&states[lane], &source)) return false;
+    size_t j = 0;
+    if (lanes == 4) {
+        // As long as every lane has a symbol to come and four words are left, nothing can run out.
+        for (size_t last = count - 3 * length; j < last && source.end - source.next >= 8; j++) {
+#pragma clang loop unroll(full)
+            for (size_t lane = 0; lane < 4; lane++) {
+                size_t i = lane * length + j;
+                uint32_t context = left[first[lane]];
+                if (base != NULL) context += base[i];
+                if (wide) context += second[lane] != 0;
+                size_t table = map[context];
+                uint32_t symbol = take_symbol(&states[lane], slots + table * CK_SCALE, info + table * alphabet);
+                bool low = states[lane] < LOWEST;
+                uint32_t filled = states[lane] << 16 | word_at(source.next);
+                states[lane] = low ? filled : states[lane];
+                source.next += low ? 2 : 0;
+                symbols[i] = (uint16_t)symbol;
+                if (wide) second[lane] = first[lane];
+                first[lane] = symbol;
+            }
+        }
+    }
+    for (; j < length; j++) {
+        for (size_t lane = 0; lane < lanes; lane++) {
+            size_t i = lane * length + j;
+            if (i >= count) continue;
+            uint32_t context = left[first[lane]];
+            if (base != NULL) context += base[i];
+            if (wide) context += second[lane] != 0;
+            size_t table = map[context];
+            uint32_t symbol = take_symbol(&states[lane], slots + table * CK_SCALE, info + table * alphabet);
+            if (!refill(&states[lane], &source)) return false;
+            symbols[i] = (uint16_t)symbol;
+            second[lane] = first[lane];
+            first[lane] = symbol;
+        }
+    }
+    for (size_t lane = 0; lane < lanes; lane++)
+        if (states[lane] != LOWEST) return false;
+    return source.next == source.end;
+}
+
+bool ck_decode_dense(const ck_model *model, const uint8_t *bytes, size_t size, const uint8_t *above, size_t count,
+                     uint16_t *scratch, uint16_t *symbols) {
+    if (size % 2 != 0) return false;
+    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
+    if (base == NULL && !model->wide) return decode_dense(model, bytes, size, NULL, false, count, symbols);
+    if (base == NULL) return decode_dense(model, bytes, size, NULL, true, count, symbols);
+    return decode_dense(model, bytes, size, base, model->wide, count, symbols);
+}

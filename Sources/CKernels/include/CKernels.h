@@ -1,0 +1,149 @@
+// The inner loops of LCCheckpoint: deltas, their quantization, and entropy coding.
+//
+// Every function gives the same bits on every machine: vector instructions are chosen when the program runs, and
+// what they do is also there in plain C. Nothing here allocates memory but where it says so.
+#ifndef CKERNELS_H
+#define CKERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+// For tests: true makes every function take its plain path.
+void ck_force_plain(bool plain);
+
+/// What is known of the deltas by key, the top nine bits of a delta.
+typedef struct {
+    uint32_t lowest[512];
+    uint32_t highest[512];
+    uint64_t count[512];
+    // The largest exponent field of a finite delta so far.
+    uint32_t top;
+    // Deltas that aren't finite.
+    uint64_t nonfinite;
+} ck_ranges;
+
+void ck_ranges_clear(ck_ranges *ranges);
+void ck_ranges_merge(ck_ranges *into, const ck_ranges *other);
+
+/// Adds the deltas target - previous to `ranges`. What it holds is complete for exponents from top - window on.
+void ck_scan(const float *target, const float *previous, size_t count, uint32_t window, ck_ranges *ranges);
+
+/// How a delta becomes a symbol, and a symbol a value.
+typedef struct {
+    // By key.
+    const uint16_t *symbols;
+    const float *values;
+    // The exponents that are kept: lowest and highest; lowest > highest when none is.
+    uint32_t lowest;
+    uint32_t highest;
+} ck_buckets;
+
+/// Squares summed in double precision: of what is missed, and of the target.
+typedef struct {
+    double error;
+    double norm;
+} ck_sums;
+
+/// Writes symbols, adds their values to the reconstruction.
+ck_sums ck_quantize(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
+                    uint16_t *symbols);
+/// Squares of target - reconstruction, and of target.
+ck_sums ck_error(const float *target, const float *reconstruction, size_t count);
+/// Adds each symbol's value to the reconstruction. Every symbol is below `alphabet`.
+void ck_apply(const uint16_t *symbols, size_t count, const float *values, uint32_t alphabet,
+              float *reconstruction);
+/// Whether a symbol isn't zero.
+bool ck_any(const uint16_t *symbols, size_t count);
+/// Copies symbols clipped to 255.
+void ck_clip(const uint16_t *symbols, size_t count, uint8_t *bytes);
+
+/// Elements of `width` bytes (1, 2, 4, 8) as words: zigzag of their difference from the previous ones, or as they are.
+void ck_exact_words(const uint8_t *target, const uint8_t *_Nullable previous, size_t count, size_t width,
+                    uint64_t *words);
+/// The inverse: `bytes` are the previous elements, and become those that the words stand for.
+void ck_exact_restore(const uint64_t *words, bool is_base, size_t count, size_t width, uint8_t *bytes);
+/// The bytes of one significance, 0 the least.
+void ck_plane(const uint64_t *words, size_t count, uint32_t plane, uint16_t *symbols);
+void ck_add_plane(const uint16_t *symbols, size_t count, uint32_t plane, uint64_t *words);
+/// Counts symbols.
+void ck_count(const uint16_t *symbols, size_t count, uint32_t *counts);
+
+#define CK_SCALE_BITS 12
+#define CK_SCALE 4096
+#define CK_RUN_TOKENS 57
+
+/// What encoding one symbol of one table takes.
+typedef struct {
+    uint32_t limit;
+    uint32_t reciprocal;
+    uint16_t shift;
+    uint16_t complement;
+    uint32_t bias;
+} ck_step;
+
+void ck_make_steps(const uint16_t *frequencies, size_t count, ck_step *steps);
+
+/// Contexts and tables that the blocks of a stream share. docs/formats/frame.md defines them.
+typedef struct {
+    uint32_t alphabet;
+    uint32_t tables;
+    // By symbol: the class of the left neighbour, times what is to its right in the context.
+    const uint16_t *left;
+    // By the previous symbol, clipped to 255; likewise.
+    const uint16_t *above;
+    bool uses_left;
+    bool uses_above;
+    bool wide;
+    // Table by context.
+    const uint8_t *map;
+    // Encoding: alphabet steps for each table, then those of the run tokens.
+    const ck_step *_Nullable steps;
+    // Decoding: 4096 symbols for each table, then the run tokens; frequency and start of each symbol likewise.
+    const uint16_t *_Nullable slots;
+    const uint32_t *_Nullable info;
+} ck_model;
+
+/// Counts every symbol in every context: counts[context * alphabet + symbol]. `base` has `count` entries or is null.
+void ck_count_contexts(const ck_model *model, const uint16_t *symbols, const uint8_t *_Nullable above,
+                       size_t count, uint16_t *scratch, uint32_t *counts);
+/// Counts the tokens of runs as a sparse block would have them, and the cold symbols that end runs.
+void ck_count_runs(const ck_model *model, const uint16_t *symbols, const uint8_t *_Nullable above, size_t count,
+                   uint16_t *scratch, uint64_t *words, uint32_t *tokens, uint32_t *extra_bits);
+
+/// Bytes of 64-bit words that sparse blocks need, for `count` elements.
+size_t ck_mask_words(size_t count);
+
+/// Encodes a block with every symbol in its context. Writes downwards from the end of `buffer`, which has room for
+/// `count` words and 16 bytes more; returns where it begins.
+uint8_t *ck_encode_dense(const ck_model *model, const uint16_t *symbols, const uint8_t *_Nullable above,
+                         size_t count, uint16_t *scratch, uint8_t *buffer, size_t capacity);
+bool ck_decode_dense(const ck_model *model, const uint8_t *bytes, size_t size, const uint8_t *_Nullable above,
+                     size_t count, uint16_t *scratch, uint16_t *symbols);
+
+/// The same with zeros among zeros as runs. Null when `events` or `buffer` has too little room: 4 * count + 8 entries
+/// and 8 * count + 16 bytes are enough for anything.
+uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const uint16_t *symbols, const uint8_t *_Nullable above,
+                                    size_t count, uint16_t *scratch, uint64_t *words, uint32_t *events,
+                                    size_t event_capacity, uint8_t *buffer, size_t capacity);
+bool ck_decode_sparse(const ck_model *model, const uint8_t *bytes, size_t size, const uint8_t *_Nullable above,
+                      size_t count, uint16_t *scratch, uint64_t *words, uint16_t *symbols);
+
+/// n * log2(n), close enough to choose by.
+double ck_nlog2n(uint32_t n);
+
+/// Lets contexts share tables where that is cheaper: counts[context * alphabet + symbol] are summed into `tables`, as
+/// many entries for each table, and `map` names each context's. Returns the bits of symbols and tables together.
+double ck_cluster(const uint32_t *counts, uint32_t contexts, uint32_t alphabet, uint32_t most, uint8_t *map,
+                  uint32_t *tables, uint32_t *table_count);
+
+/// Calls `body` for 0 to count - 1, on up to `threads` threads, at most 64, this one included. `worker` is below
+/// `threads`, and no two calls with the same worker run at once.
+void ck_parallel(size_t count, size_t threads, void (*body)(void *_Nullable context, size_t index, size_t worker),
+                 void *_Nullable context);
+
+#pragma clang assume_nonnull end
+
+#endif

@@ -1,0 +1,278 @@
+// Sparse blocks: what lies in a neighbourhood of zeros is coded by runs, and only the rest symbol by symbol.
+//
+// An element is cold when its context is 0: no symbol that the context looks at differs from zero. A run is a number
+// of cold zeros; hot elements stand in between with symbols of their own. Two states take turns.
+
+#include "coder.h"
+#include "dispatch.h"
+
+// Below this a run is a token of its own; token 0 says that no cold element is to come that isn't zero.
+#define PLAIN_RUNS 16
+#define FOREVER SIZE_MAX
+
+// Events: an index into the steps, or bits as they are, or nothing.
+#define RAW 0x80000000u
+#define NOTHING 0xffffffffu
+
+static inline uint32_t run_token(size_t run, uint32_t *extra) {
+    if (run < PLAIN_RUNS) {
+        *extra = 0;
+        return 1 + (uint32_t)run;
+    }
+    uint32_t exponent = 63 - (uint32_t)__builtin_clzll(run);
+    *extra = exponent - 1;
+    return 1 + PLAIN_RUNS + 2 * (exponent - 4) + (uint32_t)(run >> (exponent - 1) & 1);
+}
+
+size_t ck_mask_words(size_t count) { return 2 * (count / 64 + 3); }
+
+static void nonzero_plain(const uint16_t *symbols, size_t start, size_t count, uint64_t *words) {
+    for (size_t i = start; i < count; i++) words[i / 64] |= (uint64_t)(symbols[i] != 0) << (i % 64);
+}
+
+#ifdef CK_VECTOR
+CK_VECTOR static size_t nonzero_vector(const uint16_t *symbols, size_t count, uint64_t *words) {
+    size_t i = 0;
+    const __m256i zero = _mm256_setzero_si256();
+    for (; i + 64 <= count; i += 64) {
+        uint64_t word = 0;
+        for (size_t part = 0; part < 64; part += 32) {
+            __m256i one = _mm256_loadu_si256((const __m256i *)(symbols + i + part));
+            __m256i two = _mm256_loadu_si256((const __m256i *)(symbols + i + part + 16));
+            __m256i equal = _mm256_packs_epi16(_mm256_cmpeq_epi16(one, zero), _mm256_cmpeq_epi16(two, zero));
+            equal = _mm256_permute4x64_epi64(equal, 0xd8);
+            word |= (uint64_t)(uint32_t)~_mm256_movemask_epi8(equal) << part;
+        }
+        words[i / 64] = word;
+    }
+    return i;
+}
+#endif
+
+// A bit for each symbol that isn't zero, and zeros behind them.
+static void nonzero_mask(const uint16_t *symbols, size_t count, uint64_t *words) {
+    memset(words, 0, (count / 64 + 3) * sizeof *words);
+    size_t done = 0;
+#ifdef CK_VECTOR
+    if (ck_has_vectors()) done = nonzero_vector(symbols, count, words);
+#endif
+    nonzero_plain(symbols, done, count, words);
+}
+
+// Bits for the elements that the previous symbols make hot.
+static void hot_mask(const uint16_t *base, size_t count, uint64_t *words) {
+    if (base != NULL) nonzero_mask(base, count, words);
+    else memset(words, 0, (count / 64 + 3) * sizeof *words);
+}
+
+// Goes through the elements that stand in a block: hot ones, and cold ones that aren't zero.
+typedef struct {
+    const uint64_t *own;
+    const uint64_t *above;
+    size_t count;
+    bool uses_left;
+    bool wide;
+    size_t word;
+    uint64_t events;
+    uint64_t hot;
+    // Where the next element would be, and the cold zeros since the last cold symbol.
+    size_t position;
+    size_t run;
+} walk_t;
+
+static inline void walk_word(walk_t *walk) {
+    uint64_t own = walk->own[walk->word], before = walk->word > 0 ? walk->own[walk->word - 1] : 0;
+    walk->hot = walk->above[walk->word];
+    if (walk->uses_left) walk->hot |= own << 1 | before >> 63;
+    if (walk->wide) walk->hot |= own << 2 | before >> 62;
+    walk->events = walk->hot | own;
+}
+
+static walk_t walk_begin(const ck_model *model, const uint16_t *symbols, const uint16_t *base, size_t count,
+                         uint64_t *words) {
+    uint64_t *above = words + ck_mask_words(count) / 2;
+    nonzero_mask(symbols, count, words);
+    hot_mask(base, count, above);
+    walk_t walk = {words, above, count, model->uses_left, model->wide, 0, 0, 0, 0, 0};
+    walk_word(&walk);
+    return walk;
+}
+
+// The next element, or SIZE_MAX. The caller sets run to 0 after a cold one.
+static inline size_t walk_next(walk_t *walk, bool *is_hot) {
+    while (walk->events == 0) {
+        if (++walk->word * 64 >= walk->count) return SIZE_MAX;
+        walk_word(walk);
+    }
+    uint32_t bit = (uint32_t)__builtin_ctzll(walk->events);
+    walk->events &= walk->events - 1;
+    size_t index = walk->word * 64 + bit;
+    if (index >= walk->count) return SIZE_MAX;
+    walk->run += index - walk->position;
+    walk->position = index + 1;
+    *is_hot = walk->hot >> bit & 1;
+    return index;
+}
+
+static inline size_t table_at(const ck_model *model, const uint16_t *symbols, const uint16_t *base, size_t i) {
+    uint32_t context = model->left[i > 0 ? symbols[i - 1] : 0];
+    if (base != NULL) context += base[i];
+    if (model->wide) context += i > 1 && symbols[i - 2] != 0;
+    return model->map[context];
+}
+
+void ck_count_runs(const ck_model *model, const uint16_t *symbols, const uint8_t *above, size_t count,
+                   uint16_t *scratch, uint64_t *words, uint32_t *tokens, uint32_t *extra_bits) {
+    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
+    walk_t walk = walk_begin(model, symbols, base, count, words);
+    bool is_hot = false;
+    while (walk_next(&walk, &is_hot) != SIZE_MAX) {
+        if (is_hot) continue;
+        uint32_t extra;
+        tokens[run_token(walk.run, &extra)]++;
+        *extra_bits += extra;
+        walk.run = 0;
+    }
+    tokens[0]++;
+}
+
+uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const uint16_t *symbols, const uint8_t *above, size_t count,
+                          uint16_t *scratch, uint64_t *words, uint32_t *events, size_t event_capacity, uint8_t *buffer,
+                          size_t capacity) {
+    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
+    const uint32_t tokens = model->tables * model->alphabet;
+    const uint32_t cold = model->map[0] * model->alphabet;
+    if (event_capacity < 8) return NULL;
+    // The token stands before the hot elements that lie within its run, and is known only after them.
+    size_t pending = 0, next = 3;
+    walk_t walk = walk_begin(model, symbols, base, count, words);
+    bool is_hot = false;
+    for (size_t i; (i = walk_next(&walk, &is_hot)) != SIZE_MAX;) {
+        if (event_capacity - next < 8) return NULL;
+        if (is_hot) {
+            events[next++] = (uint32_t)table_at(model, symbols, base, i) * model->alphabet + symbols[i];
+            continue;
+        }
+        uint32_t extra, run = (uint32_t)walk.run;
+        events[pending] = tokens + run_token(run, &extra);
+        uint32_t low = extra > 12 ? 12 : extra, high = extra - low;
+        events[pending + 1] = low == 0 ? NOTHING : RAW | low << 16 | (run & ((1u << low) - 1));
+        events[pending + 2] = high == 0 ? NOTHING : RAW | high << 16 | (run >> low & ((1u << high) - 1));
+        events[next] = cold + symbols[i];
+        pending = next + 1;
+        next += 4;
+        walk.run = 0;
+    }
+    events[pending] = tokens;
+    events[pending + 1] = events[pending + 2] = NOTHING;
+    size_t real = 0;
+    for (size_t i = 0; i < next; i++) real += events[i] != NOTHING;
+    uint32_t states[2] = {LOWEST, LOWEST};
+    sink_t sink = {buffer + capacity};
+    for (size_t i = next; i-- > 0;) {
+        uint32_t event = events[i];
+        if (event == NOTHING) continue;
+        real--;
+        // At most four bytes an event, and eight for the states.
+        if (sink.next - buffer < 16) return NULL;
+        uint32_t *state = &states[real & 1];
+        if (event & RAW) {
+            uint32_t spare = CK_SCALE_BITS - (event >> 16 & 0x7fff);
+            if (*state >= ((LOWEST >> CK_SCALE_BITS) << 16) << spare) {
+                put_word(&sink, *state & 0xffff);
+                *state >>= 16;
+            }
+            *state = (*state >> spare) << CK_SCALE_BITS | (event & 0xfff) << spare | (*state & ((1u << spare) - 1));
+        } else {
+            *state = encode_step(*state, model->steps + event, &sink);
+        }
+    }
+    put_state(&sink, states[1]);
+    put_state(&sink, states[0]);
+    return sink.next;
+}
+
+typedef struct {
+    uint32_t states[2];
+    uint32_t turn;
+    source_t source;
+    bool failed;
+} reader_t;
+
+static inline uint32_t next_symbol(reader_t *reader, const uint16_t *slots, const uint32_t *info) {
+    uint32_t *state = &reader->states[reader->turn];
+    reader->turn ^= 1;
+    uint32_t symbol = take_symbol(state, slots, info);
+    if (!refill(state, &reader->source)) reader->failed = true;
+    return symbol;
+}
+
+static inline uint32_t next_bits(reader_t *reader, uint32_t count) {
+    if (count == 0) return 0;
+    uint32_t *state = &reader->states[reader->turn];
+    reader->turn ^= 1;
+    uint32_t spare = CK_SCALE_BITS - count;
+    uint32_t slot = *state & (CK_SCALE - 1);
+    *state = (*state >> CK_SCALE_BITS) << spare | (slot & ((1u << spare) - 1));
+    if (!refill(state, &reader->source)) reader->failed = true;
+    return slot >> spare;
+}
+
+static size_t next_run(reader_t *reader, const uint16_t *slots, const uint32_t *info) {
+    uint32_t token = next_symbol(reader, slots, info);
+    if (token == 0) return FOREVER;
+    if (token <= PLAIN_RUNS) return token - 1;
+    uint32_t exponent = (token - 1 - PLAIN_RUNS) / 2 + 4;
+    uint32_t half = (token - 1 - PLAIN_RUNS) & 1;
+    uint32_t extra = exponent - 1, low = extra > 12 ? 12 : extra;
+    size_t rest = next_bits(reader, low);
+    rest |= (size_t)next_bits(reader, extra - low) << low;
+    return (size_t)(2 | half) << (exponent - 1) | rest;
+}
+
+bool ck_decode_sparse(const ck_model *model, const uint8_t *bytes, size_t size, const uint8_t *above, size_t count,
+                      uint16_t *scratch, uint64_t *words, uint16_t *symbols) {
+    if (size % 2 != 0) return false;
+    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
+    hot_mask(base, count, words);
+    memset(symbols, 0, count * sizeof *symbols);
+    reader_t reader = {{0, 0}, 0, {bytes, bytes + size}, false};
+    if (!read_state(&reader.states[0], &reader.source) || !read_state(&reader.states[1], &reader.source)) return false;
+    const uint16_t *run_slots = model->slots + (size_t)model->tables * CK_SCALE;
+    const uint32_t *run_info = model->info + (size_t)model->tables * model->alphabet;
+    const size_t cold = model->map[0];
+    // What a symbol makes hot: the next element, and the one after it.
+    const uint64_t reach = (model->uses_left ? 1 : 0) | (model->wide ? 2 : 0);
+    size_t run = next_run(&reader, run_slots, run_info);
+    for (size_t word = 0; word * 64 < count; word++) {
+        uint32_t limit = count - word * 64 < 64 ? (uint32_t)(count - word * 64) : 64;
+        uint32_t bit = 0;
+        while (bit < limit) {
+            uint64_t rest = words[word] >> bit;
+            uint32_t distance = rest != 0 ? (uint32_t)__builtin_ctzll(rest) : 64;
+            if (distance > limit - bit) distance = limit - bit;
+            uint32_t symbol;
+            if (run < distance) {
+                bit += (uint32_t)run;
+                symbol = next_symbol(&reader, model->slots + cold * CK_SCALE, model->info + cold * model->alphabet);
+                if (symbol == 0) return false;
+                run = next_run(&reader, run_slots, run_info);
+            } else {
+                run -= run == FOREVER ? 0 : distance;
+                bit += distance;
+                if (bit >= limit) break;
+                size_t table = table_at(model, symbols, base, word * 64 + bit);
+                symbol = next_symbol(&reader, model->slots + table * CK_SCALE, model->info + table * model->alphabet);
+            }
+            if (reader.failed) return false;
+            symbols[word * 64 + bit] = (uint16_t)symbol;
+            bit++;
+            if (symbol == 0) continue;
+            if (bit < 64) words[word] |= reach << bit;
+            // What goes beyond this word; shifting by 64 isn't defined, and isn't needed below bit 63.
+            if (bit >= 63) words[word + 1] |= reach >> (64 - bit);
+        }
+    }
+    return run == FOREVER && !reader.failed && reader.states[0] == LOWEST && reader.states[1] == LOWEST
+        && reader.source.next == reader.source.end;
+}

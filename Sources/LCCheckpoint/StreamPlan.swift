@@ -1,0 +1,324 @@
+import CKernels
+
+/// Chooses how a stream's blocks are coded.
+struct StreamPlan {
+    var coder: BlockCoder
+    var blockSize: BlockSize
+
+    /// Bytes of all blocks together that must not be exceeded: what Huffman's would take.
+    var mostBytes: Int
+    /// What to fall back on.
+    var huffman: HuffmanCode?
+
+    /// - Parameters:
+    ///   - sample: symbols to learn from; pieces of the stream end to end.
+    ///   - previous: the previous frame's symbols of the same elements.
+    ///   - isComplete: the sample is the whole stream.
+    ///   - counts: of every symbol in the whole stream.
+    init(
+        sample: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, isComplete: Bool, counts: [Int],
+        entropy: CodecSettings.Entropy
+    ) {
+        let total = counts.reduce(0, +)
+        let alphabet = counts.count
+        let used = counts.reduce(0) { $0 + ($1 > 0 ? 1 : 0) }
+        guard used > 1 else {
+            coder = .constant(UInt16(counts.firstIndex { $0 > 0 } ?? 0))
+            blockSize = BlockSize(symbols: total, estimatedBytes: 0)
+            mostBytes = .max
+            return
+        }
+        let code = HuffmanCode(counts: counts)
+        let huffmanBytes = code.encodedByteCount(counts: counts)
+        huffman = code
+        mostBytes = huffmanBytes
+        coder = .huffman(code)
+        var estimate = Double(huffmanBytes)
+        blockSize = BlockSize(symbols: total, estimatedBytes: min(estimate, entropyBits(counts) / 8))
+        if entropy == .best {
+            let best = StreamPlan.best(
+                sample, previous, isComplete: isComplete, counts: counts, blockSize: blockSize, total: total)
+            if best.bytes < estimate {
+                coder = .contexts(best.model)
+                estimate = best.bytes
+            }
+        }
+        // Noise isn't worth a coder's time for a saving of a few bytes in a thousand.
+        if alphabet <= 256, estimate >= Double(total) * 0.998 {
+            coder = .raw
+            mostBytes = .max
+        }
+    }
+
+    /// The model with the least estimated bytes.
+    private static func best(
+        _ sample: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, isComplete: Bool,
+        counts: [Int], blockSize: BlockSize, total: Int
+    ) -> (model: SymbolModel, bytes: Double) {
+        // What isn't in an incomplete sample may occur all the same, if it occurs at all.
+        let survey = ContextSurvey(
+            sample, previous, counts: counts, blockSize: isComplete ? blockSize : nil)
+        let candidates = survey.candidates().sorted { $0.bits < $1.bits }.prefix(3)
+        var best: (model: SymbolModel, bits: Double)?
+        let scale = Double(total) / Double(max(sample.count, 1))
+        for candidate in candidates {
+            let (model, bits) = survey.model(candidate.contexts)
+            let whole = bits * scale + Double(8 * model.head.count)
+            if best.map({ whole < $0.bits }) ?? true { best = (model, whole) }
+        }
+        guard let best else { preconditionFailure("there is always the model without contexts") }
+        return (best.model, best.bits / 8 + 16)
+    }
+}
+
+/// Counts of symbols by the widest contexts, and what follows from them for narrower ones.
+struct ContextSurvey {
+    let sample: UnsafeBufferPointer<UInt16>
+    let previous: UnsafePointer<UInt8>?
+    let alphabet: Int
+    private let widest: SymbolContexts
+    /// Symbols that must be given a frequency in every table; empty when the sample is complete.
+    private let present: [Bool]
+    /// The blocks of a complete sample.
+    let blockSize: BlockSize?
+    private var counts: [UInt32]
+    let scratch: BlockScratch
+
+    /// - Parameters:
+    ///   - wholeCounts: of every symbol in the whole stream.
+    ///   - blockSize: of the stream, if the sample is all of it.
+    init(
+        _ sample: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, counts wholeCounts: [Int],
+        blockSize: BlockSize?
+    ) {
+        self.sample = sample
+        self.previous = previous
+        self.blockSize = blockSize
+        alphabet = wholeCounts.count
+        present = blockSize == nil ? wholeCounts.map { $0 > 0 } : []
+        scratch = BlockScratch(count: sample.count)
+        var symbols = [Int](repeating: 0, count: alphabet)
+        for symbol in sample { symbols[Int(symbol)] += 1 }
+        let classes = SymbolClasses.balanced(symbols)
+        var above = SymbolClasses.none
+        if previous != nil {
+            // Classes of a byte, which a large symbol is clipped to.
+            above = classes
+            if above.layout == .each, alphabet > 16 { above = .zero }
+        }
+        widest = SymbolContexts(left: classes, above: above, wide: true, usesPrevious: previous != nil)
+        counts = [UInt32](repeating: 0, count: widest.count * alphabet)
+        guard let first = sample.baseAddress else { return }
+        let model = SymbolModel(
+            alphabet: alphabet, contexts: widest, map: [], tables: [], runs: nil, present: [])
+        model.withKernel { ck_count_contexts($0, first, previous, sample.count, scratch.contexts, &counts) }
+    }
+
+    /// Every narrower set of contexts, with about the bits that it takes.
+    func candidates() -> [(contexts: SymbolContexts, bits: Double)] {
+        var result: [(SymbolContexts, Double)] = []
+        let sides: [SymbolClasses] =
+            widest.left.count > 2 ? [.none, .zero, widest.left] : [.none, widest.left]
+        for left in sides {
+            for above in previous == nil ? [.none] : sides {
+                for wide in [false, true] {
+                    let contexts = SymbolContexts(
+                        left: left, above: above, wide: wide,
+                        usesPrevious: previous != nil && (above.count > 1 || wide))
+                    result.append((contexts, bits(narrowed(contexts), contexts.count)))
+                }
+            }
+        }
+        return result
+    }
+
+    /// The counts in narrower contexts.
+    private func narrowed(_ contexts: SymbolContexts) -> [UInt32] {
+        var sums = [UInt32](repeating: 0, count: contexts.count * alphabet)
+        for left in 0..<widest.left.count {
+            let ownLeft = contexts.left.count == 1 ? 0 : min(left, contexts.left.count - 1)
+            for above in 0..<widest.above.count {
+                let ownAbove = contexts.above.count == 1 ? 0 : min(above, contexts.above.count - 1)
+                for near in 0..<widest.nearCount {
+                    let from = ((left * widest.above.count + above) * widest.nearCount + near) * alphabet
+                    let to =
+                        ((ownLeft * contexts.above.count + ownAbove) * contexts.nearCount
+                            + (contexts.wide ? near : 0)) * alphabet
+                    for symbol in 0..<alphabet { sums[to + symbol] += counts[from + symbol] }
+                }
+            }
+        }
+        return sums
+    }
+
+    /// Entropy and tables, if contexts shared none.
+    private func bits(_ counts: [UInt32], _ contexts: Int) -> Double {
+        var bits = 0.0
+        for context in 0..<contexts {
+            var total: UInt32 = 0
+            var own = 0.0
+            var used = 0
+            for symbol in 0..<alphabet {
+                let count = counts[context * alphabet + symbol]
+                guard count > 0 else { continue }
+                total += count
+                own -= ck_nlog2n(count)
+                used += 1
+            }
+            // A context with a table of its own is the exception: most share one.
+            if total > 0 { bits += own + ck_nlog2n(total) + min(3 * Double(used), 0.3 * own.magnitude + 4) }
+        }
+        return bits
+    }
+
+    /// A model and the bits that the sample takes with it, its head left out.
+    func model(_ contexts: SymbolContexts) -> (SymbolModel, bits: Double) {
+        var own = narrowed(contexts)
+        countEdges(contexts, into: &own)
+        var cold: UInt32 = 0
+        for symbol in 0..<alphabet { cold += own[symbol] }
+        // Runs are for where they are long: elsewhere a symbol each is as short, and quicker.
+        var runs: [UInt32]?
+        var runBits = 0.0
+        if Double(own[0]) > 0.85 * Double(cold), Double(cold) > 0.3 * Double(sample.count) {
+            let (tokens, extra) = countRuns(contexts)
+            own[0] = 0
+            runs = tokens
+            runBits = Double(extra) + ck_nlog2n(tokens.reduce(0, +)) - tokens.reduce(0) { $0 + ck_nlog2n($1) }
+        }
+        var map = [UInt8](repeating: 0, count: contexts.count)
+        var tables = [UInt32](repeating: 0, count: SymbolModel.mostTables * alphabet)
+        var tableCount: UInt32 = 0
+        _ = ck_cluster(
+            own, UInt32(contexts.count), UInt32(alphabet), UInt32(SymbolModel.mostTables), &map, &tables,
+            &tableCount)
+        tables.removeLast(tables.count - Int(tableCount) * alphabet)
+        var bits = runBits
+        for table in 0..<Int(tableCount) {
+            var total: UInt32 = 0
+            for symbol in 0..<alphabet {
+                total += tables[table * alphabet + symbol]
+                bits -= ck_nlog2n(tables[table * alphabet + symbol])
+            }
+            bits += ck_nlog2n(total)
+        }
+        return (
+            SymbolModel(
+                alphabet: alphabet, contexts: contexts, map: map, tables: tables, runs: runs,
+                present: present),
+            bits
+        )
+    }
+}
+
+extension ContextSurvey {
+    /// Where blocks and lanes begin and end, neighbours are missing that the survey saw: such contexts are counted, too,
+    /// so that what occurs in them has a frequency.
+    private func countEdges(_ contexts: SymbolContexts, into counts: inout [UInt32]) {
+        guard let blockSize else { return }
+        let left = contexts.leftTable
+        let above = contexts.aboveTable
+        for block in 0..<blockSize.blocks(of: sample.count) {
+            let range = blockSize.range(block, of: sample.count)
+            let lane = range.count < 4096 ? range.count : (range.count + 3) / 4
+            func note(_ index: Int, before: Int) {
+                guard range.contains(index) else { return }
+                var context = before > 0 ? Int(left[Int(sample[index - 1])]) : 0
+                if contexts.wide, before > 1, sample[index - 2] != 0 { context += 1 }
+                if contexts.usesPrevious, let previous {
+                    context += Int(above[Int(previous[index])])
+                    if contexts.wide {
+                        context += index > range.lowerBound && previous[index - 1] != 0 ? 1 : 0
+                        context += index + 1 < range.upperBound && previous[index + 1] != 0 ? 1 : 0
+                    }
+                }
+                counts[context * alphabet + Int(sample[index])] += 1
+            }
+            for start in stride(from: range.lowerBound, to: range.upperBound, by: lane) {
+                note(start, before: 0)
+                note(start + 1, before: 1)
+                note(min(start + lane, range.upperBound) - 1, before: lane - 1)
+            }
+            // A sparse block has no lanes.
+            for start in stride(from: range.lowerBound + lane, to: range.upperBound, by: lane) {
+                note(start, before: 2)
+                note(start + 1, before: 2)
+            }
+        }
+    }
+
+    /// Tokens of runs and the bits that come with them, block by block.
+    private func countRuns(_ contexts: SymbolContexts) -> (tokens: [UInt32], extraBits: UInt32) {
+        var tokens = [UInt32](repeating: 0, count: Int(CK_RUN_TOKENS))
+        var extra: UInt32 = 0
+        guard let first = sample.baseAddress else { return (tokens, extra) }
+        let model = SymbolModel(
+            alphabet: alphabet, contexts: contexts, map: [], tables: [], runs: nil, present: [])
+        let ranges =
+            blockSize.map { size in
+                (0..<size.blocks(of: sample.count)).map { size.range($0, of: sample.count) }
+            } ?? [0..<sample.count]
+        for range in ranges {
+            model.withKernel {
+                ck_count_runs(
+                    $0, first + range.lowerBound, previous.map { $0 + range.lowerBound }, range.count,
+                    scratch.contexts, scratch.words, &tokens, &extra)
+            }
+        }
+        return (tokens, extra)
+    }
+}
+
+/// Codes a whole stream whose symbols are at hand, and appends it.
+///
+/// - Parameters:
+///   - counts: of every symbol; the alphabet is as large.
+///   - previous: the previous frame's symbols, clipped to 255, or nil.
+func encodeSymbols(
+    _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], entropy: CodecSettings.Entropy,
+    previous: UnsafePointer<UInt8>? = nil, threads: Int = 1, into output: inout [UInt8]
+) {
+    let plan = StreamPlan(
+        sample: symbols, previous: previous, isComplete: true, counts: counts, entropy: entropy)
+    var stream = encodeBlocks(symbols, plan.coder, plan.blockSize, previous: previous, threads: threads)
+    if let huffman = plan.huffman, stream.byteCount > plan.mostBytes {
+        stream = encodeBlocks(symbols, .huffman(huffman), plan.blockSize, previous: nil, threads: threads)
+    }
+    stream.write(into: &output)
+}
+
+func encodeBlocks(
+    _ symbols: UnsafeBufferPointer<UInt16>, _ coder: BlockCoder, _ blockSize: BlockSize,
+    previous: UnsafePointer<UInt8>?, threads: Int
+) -> EncodedStream {
+    let count = blockSize.blocks(of: symbols.count)
+    let bodies = Results<[UInt8]>(count: count, [])
+    let scratches = (0..<max(1, min(threads, count))).map { _ in
+        BlockScratch(count: min(blockSize.count, symbols.count))
+    }
+    inParallel(count, threads: threads) { block, worker in
+        let range = blockSize.range(block, of: symbols.count)
+        var body: [UInt8] = []
+        coder.encode(
+            UnsafeBufferPointer(rebasing: symbols[range]), previous: previous.map { $0 + range.lowerBound },
+            scratch: scratches[worker], into: &body)
+        bodies[block] = body
+    }
+    return EncodedStream(coder: coder, blockSize: blockSize, blocks: bodies.all)
+}
+
+/// Reads a whole stream of `symbols.count` symbols below `alphabet`.
+func decodeSymbols(
+    _ reader: inout ByteReader, alphabet: Int, previous: UnsafePointer<UInt8>? = nil,
+    into symbols: UnsafeMutableBufferPointer<UInt16>
+) throws(CodecError) {
+    let bytes = reader.rest
+    let stream = try SymbolStream(&reader, alphabet: alphabet, symbolCount: symbols.count, end: bytes.count)
+    let scratch = BlockScratch(count: min(stream.blockSize.count, symbols.count))
+    for block in 0..<stream.blockSize.blocks(of: symbols.count) {
+        let range = stream.blockSize.range(block, of: symbols.count)
+        try stream.decode(
+            block: block, of: bytes, previous: previous.map { $0 + range.lowerBound }, scratch: scratch,
+            into: UnsafeMutableBufferPointer(rebasing: symbols[range]))
+    }
+}

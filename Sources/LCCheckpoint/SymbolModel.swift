@@ -1,0 +1,295 @@
+import CKernels
+
+/// Contexts and frequency tables that all blocks of a stream share.
+struct SymbolModel: Sendable {
+    let alphabet: Int
+    let contexts: SymbolContexts
+    /// Zeros among zeros are coded by runs.
+    let isSparse: Bool
+    /// By context, the table.
+    private let map: [UInt8]
+    private let tableCount: Int
+    private let steps: [ck_step]
+    private let slots: [UInt16]
+    private let info: [UInt32]
+    private let left: [UInt16]
+    private let above: [UInt16]
+    /// As it is written.
+    let head: [UInt8]
+
+    /// The most tables: their slots fit the second cache.
+    static let mostTables = 64
+    /// Stands for an empty map.
+    private nonisolated(unsafe) static let nothing = UnsafePointer(
+        UnsafeMutablePointer<UInt8>.allocate(capacity: 1))
+    private static let runTokens = Int(CK_RUN_TOKENS)
+
+    /// Steps of the frequencies.
+    private static func stride(_ alphabet: Int) -> Int { alphabet <= 16 ? 2 : 1 }
+
+    // MARK: Writing
+
+    /// Tables for these counts.
+    ///
+    /// - Parameters:
+    ///   - tables: counts by table and symbol; in a sparse model without the cold zeros.
+    ///   - runs: counts of the run tokens; nil for a dense model.
+    ///   - present: symbols that may occur though they weren't counted; empty when all were counted.
+    init(
+        alphabet: Int, contexts: SymbolContexts, map: [UInt8], tables: [UInt32], runs: [UInt32]?,
+        present: [Bool]
+    ) {
+        self.alphabet = alphabet
+        self.contexts = contexts
+        self.map = map
+        isSparse = runs != nil
+        tableCount = tables.count / alphabet
+        left = contexts.leftTable
+        above = contexts.aboveTable
+        slots = []
+        info = []
+        // Without tables it only tells contexts apart.
+        guard tableCount > 0 else {
+            steps = []
+            head = []
+            return
+        }
+        var writer = BitWriter()
+        writer.append(UInt64(tableCount - 1), count: 6)
+        if tableCount > 1 { SymbolModel.write(map: map, tableCount, into: &writer) }
+        var frequencies: [FrequencyTable] = []
+        tables.withUnsafeBufferPointer { tables in
+            for table in 0..<(tables.count / alphabet) {
+                let part = UnsafeBufferPointer(
+                    rebasing: tables[(table * alphabet)..<((table + 1) * alphabet)])
+                let own = FrequencyTable(
+                    counts: part, stride: SymbolModel.stride(alphabet), present: present)
+                own.write(after: frequencies.last, into: &writer)
+                frequencies.append(own)
+            }
+        }
+        if let runs {
+            let all = present.isEmpty ? [] : runs.map { _ in true }
+            let own = runs.withUnsafeBufferPointer { FrequencyTable(counts: $0, stride: 2, present: all) }
+            own.write(after: nil, into: &writer)
+            frequencies.append(own)
+        }
+        var head = [contexts.code | (runs == nil ? 0 : 64)]
+        contexts.write(into: &head)
+        head += writer.finish()
+        self.head = head
+        var allSteps: [ck_step] = []
+        for table in frequencies {
+            allSteps += [ck_step](unsafeUninitializedCapacity: table.frequencies.count) { buffer, count in
+                ck_make_steps(
+                    table.frequencies, table.frequencies.count, buffer.baseAddress.unsafelyUnwrapped)
+                count = table.frequencies.count
+            }
+        }
+        steps = allSteps
+    }
+
+    /// Each context's table by its place in a list of those used last.
+    private static func write(map: [UInt8], _ tableCount: Int, into writer: inout BitWriter) {
+        var recent = Array(0..<UInt8(tableCount))
+        for table in map {
+            let place = recent.firstIndex(of: table) ?? 0
+            writer.append(gamma: UInt64(place) + 1)
+            recent.remove(at: place)
+            recent.insert(table, at: 0)
+        }
+    }
+
+    // MARK: Reading
+
+    init(_ reader: inout ByteReader, alphabet: Int) throws(CodecError) {
+        self.alphabet = alphabet
+        let code = try reader.byte("contexts")
+        guard code < 128 else {
+            throw CodecError(.unsupported, "frame has contexts of kind \(code), unknown to this version")
+        }
+        contexts = try SymbolContexts(&reader, code: code & 63, alphabet: alphabet)
+        isSparse = code & 64 != 0
+        var bits = BitReader(reader.rest)
+        tableCount = Int(try bits.read(6, "table count")) + 1
+        map =
+            tableCount > 1
+            ? try SymbolModel.readMap(&bits, contexts.count, tableCount)
+            : [UInt8](repeating: 0, count: contexts.count)
+        var slots: [UInt16] = []
+        var info: [UInt32] = []
+        // Tables cost their reader memory, so there are no more than their bits can pay for.
+        var last: FrequencyTable?
+        for _ in 0..<tableCount {
+            let table = try FrequencyTable(
+                &bits, alphabet: alphabet, stride: SymbolModel.stride(alphabet), after: last)
+            SymbolModel.spread(table.frequencies, into: &slots, &info)
+            last = table
+        }
+        if isSparse {
+            let table = try FrequencyTable(&bits, alphabet: SymbolModel.runTokens, stride: 2, after: nil)
+            SymbolModel.spread(table.frequencies, into: &slots, &info)
+        }
+        guard bits.paddingIsZero else { throw .malformed("frame is damaged: bits after the frequencies") }
+        _ = try reader.bytes(bits.bytesRead, "frequencies")
+        self.slots = slots
+        self.info = info
+        steps = []
+        head = []
+        left = contexts.leftTable
+        above = contexts.aboveTable
+    }
+
+    private static func readMap(
+        _ bits: inout BitReader, _ contexts: Int, _ tableCount: Int
+    ) throws(CodecError) -> [UInt8] {
+        var recent = Array(0..<UInt8(tableCount))
+        var map: [UInt8] = []
+        for _ in 0..<contexts {
+            let place = Int(try bits.gamma(below: 7, "context")) - 1
+            guard place < tableCount else { throw .malformed("frame is damaged: a context without a table") }
+            let table = recent.remove(at: place)
+            recent.insert(table, at: 0)
+            map.append(table)
+        }
+        return map
+    }
+
+    private static func spread(_ frequencies: [UInt16], into slots: inout [UInt16], _ info: inout [UInt32]) {
+        var start: UInt32 = 0
+        for (symbol, frequency) in frequencies.enumerated() {
+            slots.append(contentsOf: repeatElement(UInt16(symbol), count: Int(frequency)))
+            info.append(UInt32(frequency) | start << 16)
+            start += UInt32(frequency)
+        }
+    }
+
+    // MARK: Blocks
+
+    /// Calls `body` with the model as the kernels take it.
+    func withKernel<Result>(_ body: (UnsafePointer<ck_model>) -> Result) -> Result {
+        left.withUnsafeBufferPointer { left in
+            above.withUnsafeBufferPointer { above in
+                map.withUnsafeBufferPointer { map in
+                    steps.withUnsafeBufferPointer { steps in
+                        slots.withUnsafeBufferPointer { slots in
+                            info.withUnsafeBufferPointer { info in
+                                var model = ck_model(
+                                    alphabet: UInt32(alphabet), tables: UInt32(tableCount),
+                                    left: left.baseAddress.unsafelyUnwrapped,
+                                    above: above.baseAddress.unsafelyUnwrapped,
+                                    uses_left: contexts.left.count > 1, uses_above: contexts.above.count > 1,
+                                    wide: contexts.wide, map: map.baseAddress ?? SymbolModel.nothing,
+                                    steps: steps.baseAddress, slots: slots.baseAddress, info: info.baseAddress
+                                )
+                                return body(&model)
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends a block's body; a sparse block of zeros has none.
+    func encode(
+        _ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, scratch: BlockScratch,
+        into output: inout [UInt8]
+    ) {
+        guard let first = symbols.baseAddress else { return }
+        let count = symbols.count
+        let above = contexts.usesPrevious ? previous : nil
+        withKernel { model in
+            guard isSparse else {
+                let capacity = 2 * count + 16
+                let buffer = scratch.bytes(capacity)
+                let start = ck_encode_dense(model, first, above, count, scratch.contexts, buffer, capacity)
+                return output.append(
+                    contentsOf: UnsafeBufferPointer(start: start, count: buffer + capacity - start))
+            }
+            guard ck_any(first, count) else { return }
+            var events = max(4 * 16_384, count / 2)
+            while true {
+                let capacity = 4 * events + 16
+                let buffer = scratch.bytes(capacity)
+                let start = ck_encode_sparse(
+                    model, first, above, count, scratch.contexts, scratch.words, scratch.events(events),
+                    events,
+                    buffer, capacity)
+                if let start {
+                    return output.append(
+                        contentsOf: UnsafeBufferPointer(start: start, count: buffer + capacity - start))
+                }
+                events *= 2
+            }
+        }
+    }
+
+    /// Reads a block's body.
+    func decode(
+        _ body: UnsafeRawBufferPointer, previous: UnsafePointer<UInt8>?, scratch: BlockScratch,
+        into symbols: UnsafeMutableBufferPointer<UInt16>
+    ) throws(CodecError) {
+        guard let first = symbols.baseAddress else {
+            guard body.isEmpty else { throw .malformed("frame is damaged: a block of nothing has bytes") }
+            return
+        }
+        let above = contexts.usesPrevious ? previous : nil
+        let count = symbols.count
+        let fits = withKernel { model in
+            guard let bytes = body.bindMemory(to: UInt8.self).baseAddress, !body.isEmpty else {
+                symbols.update(repeating: 0)
+                return isSparse
+            }
+            return isSparse
+                ? ck_decode_sparse(
+                    model, bytes, body.count, above, count, scratch.contexts, scratch.words, first)
+                : ck_decode_dense(model, bytes, body.count, above, count, scratch.contexts, first)
+        }
+        guard fits else { throw .malformed("frame is damaged: a block doesn't hold its \(count) symbols") }
+    }
+}
+
+/// Memory that blocks are worked on in, one after another.
+final class BlockScratch {
+    let symbols: UnsafeMutableBufferPointer<UInt16>
+    let contexts: UnsafeMutablePointer<UInt16>
+    let words: UnsafeMutablePointer<UInt64>
+    private var eventBuffer = UnsafeMutableBufferPointer<UInt32>(start: nil, count: 0)
+    private var byteBuffer = UnsafeMutableBufferPointer<UInt8>(start: nil, count: 0)
+    private var floatBuffer = UnsafeMutableBufferPointer<Float>(start: nil, count: 0)
+
+    /// For blocks of at most `count` symbols.
+    init(count: Int) {
+        symbols = .allocate(capacity: count)
+        contexts = .allocate(capacity: count)
+        words = .allocate(capacity: ck_mask_words(count))
+    }
+
+    func events(_ count: Int) -> UnsafeMutablePointer<UInt32> {
+        grow(&eventBuffer, count)
+    }
+
+    func bytes(_ count: Int) -> UnsafeMutablePointer<UInt8> { grow(&byteBuffer, count) }
+
+    func floats(_ count: Int) -> UnsafeMutablePointer<Float> { grow(&floatBuffer, count) }
+
+    private func grow<Element: BitwiseCopyable>(
+        _ buffer: inout UnsafeMutableBufferPointer<Element>, _ count: Int
+    ) -> UnsafeMutablePointer<Element> {
+        if buffer.count < max(count, 1) {
+            buffer.deallocate()
+            buffer = .allocate(capacity: max(count, 1))
+        }
+        return buffer.baseAddress.unsafelyUnwrapped
+    }
+
+    deinit {
+        symbols.deallocate()
+        contexts.deallocate()
+        words.deallocate()
+        eventBuffer.deallocate()
+        byteBuffer.deallocate()
+        floatBuffer.deallocate()
+    }
+}

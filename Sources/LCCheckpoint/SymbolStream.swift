@@ -1,0 +1,225 @@
+import CKernels
+
+// A scope's symbols: what all blocks share, the blocks' sizes, the blocks.
+//
+// Invariants: blocks hold as many symbols each, a power of two, but for the last; none needs another. A stream is
+// read to its last byte, and every table is checked before it is used. docs/formats/frame.md describes the bytes.
+
+/// Largest alphabet.
+let maximumAlphabet = 1024
+
+/// How a stream of symbols is coded.
+enum StreamCoder: UInt8 {
+    /// One symbol, repeated: no blocks.
+    case constant = 0
+    /// Canonical Huffman, the paper's coder.
+    case huffman = 1
+    /// rANS with contexts, zeros by runs where they prevail.
+    case contexts = 2
+    /// A byte for each symbol.
+    case raw = 3
+}
+
+/// Blocks of 2^k symbols.
+struct BlockSize: Hashable {
+    static let smallest = 16
+    static let largest = 22
+    var log2: Int
+    var count: Int { 1 << log2 }
+
+    /// As small as lets a block take some thousand bytes: its overhead is a dozen.
+    init(symbols: Int, estimatedBytes: Double) {
+        log2 = BlockSize.smallest
+        while log2 < BlockSize.largest, symbols > count,
+            estimatedBytes * Double(count) / Double(symbols) < 4096
+        {
+            log2 += 1
+        }
+    }
+
+    init(_ reader: inout ByteReader) throws(CodecError) {
+        log2 = Int(try reader.byte("block size"))
+        guard (BlockSize.smallest...BlockSize.largest).contains(log2) else {
+            throw .malformed("frame is damaged: blocks of 2^\(log2) symbols")
+        }
+    }
+
+    /// Blocks of a stream.
+    func blocks(of symbols: Int) -> Int { (symbols + count - 1) >> log2 }
+
+    func range(_ block: Int, of symbols: Int) -> Range<Int> {
+        (block << log2)..<min((block + 1) << log2, symbols)
+    }
+}
+
+/// What codes the blocks of a stream.
+enum BlockCoder: Sendable {
+    case constant(UInt16)
+    case huffman(HuffmanCode)
+    case contexts(SymbolModel)
+    case raw
+
+    /// The stream's head, up to the block size.
+    func write(into output: inout [UInt8]) {
+        switch self {
+        case .constant(let symbol):
+            output.append(StreamCoder.constant.rawValue)
+            output.append(varint: UInt64(symbol))
+        case .huffman(let code):
+            output.append(StreamCoder.huffman.rawValue)
+            code.write(into: &output)
+        case .contexts(let model):
+            output.append(StreamCoder.contexts.rawValue)
+            output.append(contentsOf: model.head)
+        case .raw:
+            output.append(StreamCoder.raw.rawValue)
+        }
+    }
+
+    /// Appends a block's body.
+    func encode(
+        _ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, scratch: BlockScratch,
+        into output: inout [UInt8]
+    ) {
+        switch self {
+        case .constant: break
+        case .huffman(let code): code.encode(symbols, into: &output)
+        case .contexts(let model):
+            model.encode(symbols, previous: previous, scratch: scratch, into: &output)
+        case .raw: output.append(contentsOf: symbols.lazy.map { UInt8(truncatingIfNeeded: $0) })
+        }
+    }
+}
+
+/// A stream that is being written: its head, and its blocks as they were coded.
+struct EncodedStream {
+    var coder: BlockCoder
+    var blockSize: BlockSize
+    var blocks: [[UInt8]]
+
+    var byteCount: Int { blocks.reduce(0) { $0 + $1.count } }
+
+    func write(into output: inout [UInt8]) {
+        coder.write(into: &output)
+        if case .constant = coder { return }
+        output.append(UInt8(blockSize.log2))
+        if blocks.count > 1 {
+            for block in blocks { output.append(varint: UInt64(block.count)) }
+        } else {
+            output.append(varint: UInt64(blocks.first?.count ?? 0))
+        }
+        for block in blocks { output.append(contentsOf: block) }
+    }
+}
+
+/// Where the blocks of a stream lie, and what reads them.
+struct SymbolStream: Sendable {
+    /// The previous frame's symbols are needed.
+    let usesPrevious: Bool
+    let alphabet: Int
+    let symbolCount: Int
+    let coder: Coder
+    let blockSize: BlockSize
+    /// Body of each block, within the frame; none for a constant stream.
+    let bodies: [Range<Int>]
+
+    enum Coder: Sendable {
+        case constant(UInt16)
+        case huffman(HuffmanDecoder)
+        case contexts(SymbolModel)
+        case raw
+    }
+
+    /// Reads heads and sizes, and skips the bodies.
+    ///
+    /// - Parameter offset: where in the frame the reader's bytes end.
+    init(_ reader: inout ByteReader, alphabet: Int, symbolCount: Int, end: Int) throws(CodecError) {
+        self.alphabet = alphabet
+        self.symbolCount = symbolCount
+        let code = try reader.byte("coder")
+        guard let kind = StreamCoder(rawValue: code) else {
+            throw CodecError(.unsupported, "frame needs coder \(code), which this version doesn't know")
+        }
+        var usesPrevious = false
+        switch kind {
+        case .constant:
+            coder = .constant(UInt16(try reader.count("constant symbol", atMost: alphabet - 1)))
+            self.usesPrevious = false
+            blockSize = BlockSize(symbols: symbolCount, estimatedBytes: 0)
+            bodies = []
+            return
+        case .huffman: coder = .huffman(try HuffmanDecoder(&reader, alphabet: alphabet))
+        case .contexts:
+            let model = try SymbolModel(&reader, alphabet: alphabet)
+            usesPrevious = model.contexts.usesPrevious
+            coder = .contexts(model)
+        case .raw:
+            guard alphabet <= 256 else { throw .malformed("frame is damaged: raw symbols of two bytes") }
+            coder = .raw
+        }
+        self.usesPrevious = usesPrevious
+        blockSize = try BlockSize(&reader)
+        let count = max(1, blockSize.blocks(of: symbolCount))
+        guard count <= reader.rest.count else {
+            throw .malformed("frame is cut short: \(count) blocks in \(reader.rest.count) bytes")
+        }
+        var sizes: [Int] = []
+        sizes.reserveCapacity(count)
+        for _ in 0..<count { sizes.append(try reader.count("block length", atMost: reader.rest.count)) }
+        var bodies: [Range<Int>] = []
+        bodies.reserveCapacity(count)
+        for size in sizes {
+            let start = end - reader.rest.count
+            _ = try reader.bytes(size, "block")
+            bodies.append(start..<(start + size))
+        }
+        self.bodies = bodies
+    }
+
+    /// The coder's name.
+    var coderName: String {
+        switch coder {
+        case .constant: "constant"
+        case .huffman: "huffman"
+        case .contexts(let model): model.isSparse ? "runs" : "rans"
+        case .raw: "raw"
+        }
+    }
+
+    /// Bytes of all blocks.
+    var bodyBytes: Int { bodies.reduce(0) { $0 + $1.count } }
+
+    /// Reads one block of a frame.
+    ///
+    /// - Parameters:
+    ///   - symbols: as many as the block has.
+    ///   - previous: the previous frame's symbols of the same elements.
+    func decode(
+        block: Int, of frame: UnsafeRawBufferPointer, previous: UnsafePointer<UInt8>?, scratch: BlockScratch,
+        into symbols: UnsafeMutableBufferPointer<UInt16>
+    ) throws(CodecError) {
+        if case .constant(let symbol) = coder { return symbols.update(repeating: symbol) }
+        let body = UnsafeRawBufferPointer(rebasing: frame[bodies[block]])
+        switch coder {
+        case .constant: break
+        case .huffman(let decoder): try decoder.decode(body, into: symbols)
+        case .contexts(let model):
+            if usesPrevious, previous == nil {
+                throw CodecError(.baseMismatch, "the frame needs the symbols of the frame before it")
+            }
+            try model.decode(body, previous: previous, scratch: scratch, into: symbols)
+        case .raw:
+            guard body.count == symbols.count else {
+                throw .malformed("frame is damaged: \(body.count) raw symbols and not \(symbols.count)")
+            }
+            var most: UInt8 = 0
+            for index in symbols.indices {
+                symbols[index] = UInt16(body[index])
+                most = max(most, body[index])
+            }
+            guard Int(most) < alphabet || body.isEmpty else {
+                throw .malformed("frame is damaged: raw symbol \(most) of an alphabet of \(alphabet)")
+            }
+        }
+    }
+}
