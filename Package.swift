@@ -82,7 +82,7 @@ let package = Package(
             name: "varve",
             dependencies: [
                 "LCCheckpoint", "Tensors", "Node", "Cluster", "Simulation", "Storage", "Training", "Wire",
-                "NNG", "CSystem", "MachineCore", "CZstd", "CBenchLoops", log,
+                "NNG", "CSystem", "MachineCore", "ParameterState", "CZstd", "CBenchLoops", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -94,7 +94,7 @@ let package = Package(
         tests("NNGTests", ["NNG", "nng-soak"]),
         tests("StorageTests", ["Storage"]),
         tests("ClusterTests", ["Cluster", "supervise-probe"]),
-        tests("TerminalTests", ["varve"]),
+        tests("TerminalTests", ["varve", "Training", "LCCheckpoint"]),
         tests(
             "LogicTests",
             [

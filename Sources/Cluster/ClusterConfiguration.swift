@@ -11,7 +11,7 @@ public struct ClusterConfiguration: Sendable, Codable, Hashable {
     }
     public enum Consistency: String, Sendable, Codable, CaseIterable { case bsp, ssp, asp }
     public enum OptimizerKind: String, Sendable, Codable, CaseIterable { case sgd, adagrad, adam }
-    public enum CodecKind: String, Sendable, Codable, CaseIterable { case lc, exact }
+    public enum CodecKind: String, Sendable, Codable, CaseIterable { case lc, auto, exact }
     public enum Entropy: String, Sendable, Codable, CaseIterable { case best, huffman }
     public enum RecoveryMode: String, Sendable, Codable, CaseIterable { case rollback, partial }
 
@@ -56,6 +56,8 @@ public struct ClusterConfiguration: Sendable, Codable, Hashable {
         public var kind = CodecKind.lc
         public var bits: Int? = 3
         public var entropy = Entropy.best
+        /// ‖u − ũ‖ / ‖u‖ that each shard's slice keeps to; for `auto` alone, and then always given.
+        public var error: Double?
         static let exact = Codec(kind: .exact, bits: nil, entropy: .best)
     }
     /// Which checkpoints outlive pruning: the newest `last`, and each `every`-th step.

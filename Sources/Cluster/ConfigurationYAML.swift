@@ -33,7 +33,7 @@ extension ClusterConfiguration {
         [
             "  \(name):", "    kind: \(codec.kind.rawValue)",
             "    bits: \(codec.bits.map(String.init) ?? "all")", "    entropy: \(codec.entropy.rawValue)",
-        ]
+        ] + (codec.error.map { ["    error: \($0)"] } ?? [])
     }
 
     /// Single quotes, doubled inside: nothing else is special there in YAML.

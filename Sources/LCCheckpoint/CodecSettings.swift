@@ -4,8 +4,19 @@ public struct CodecSettings: Hashable, Sendable {
         /// Exponent quantization with priority promotion to `bits` bits: the `2^bits − 1` buckets with the
         /// largest exponents are kept; with nil, every bucket is. `bits` is 1 to 16.
         case lc(bits: Int?)
+        /// The fewest bytes with ‖u − ũ‖₂ ≤ `error` · ‖u‖₂ over the scope; `error` lies between 0 and 1. Where only the
+        /// exact bits meet it, they are carried. In a frame that was read: the error that it states.
+        case auto(error: Double)
         /// Bit for bit: the XOR with the previous state, by byte planes.
         case exact
+    }
+
+    /// What `auto` measures its error on.
+    public enum Domain: Hashable, Sendable {
+        case values
+        /// The square roots of values that are sums of squares: none becomes negative, and small ones keep more of their
+        /// precision, as fits what is divided by their root.
+        case squareRoots
     }
 
     public enum Entropy: Hashable, Sendable {
@@ -17,10 +28,12 @@ public struct CodecSettings: Hashable, Sendable {
 
     public var kind: Kind
     public var entropy: Entropy
+    public var domain: Domain
 
-    public init(kind: Kind, entropy: Entropy = .best) {
+    public init(kind: Kind, entropy: Entropy = .best, domain: Domain = .values) {
         self.kind = kind
         self.entropy = entropy
+        self.domain = domain
     }
 }
 

@@ -135,7 +135,7 @@ public struct Frame: Sendable {
                         "the frame of step \(header.step) needs the symbols of the frame before it: restore from the chain's base"
                     )
                 }
-                let vector = ScopeVector(members[index])
+                let vector = ScopeVector(members[index], isRoot: quantized.isRoot)
                 try withPointer(to: symbols) { (symbols) throws(CodecError) in
                     try withMutablePointer(to: &history) { (history) throws(CodecError) in
                         try withBytes { (frame) throws(CodecError) in

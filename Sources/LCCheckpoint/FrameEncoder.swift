@@ -135,7 +135,15 @@ public struct FrameEncoder {
             bytes.append(varint: UInt64(elements))
             let buckets = BucketTable(vector, bits: bits, threads: threads)
             history = encode(vector, buckets, counts: buckets.counts, settings.entropy, into: &bytes)
-        case .lc, .exact:
+        case .auto(let error) where kind == .delta:
+            let isRoot = settings.domain == .squareRoots
+            history = encode(ScopeVector(sources, isRoot: isRoot), error: error, into: &bytes)
+            if bytes.isEmpty, !isRoot {
+                history = encodeBuckets(vector, error: error, settings.entropy, into: &bytes)
+            }
+            // Nothing but the exact bits is near enough.
+            if bytes.isEmpty { fallthrough }
+        case .lc, .exact, .auto:
             bytes.append(FrameFormat.exactCodec)
             bytes.append(varint: UInt64(elements))
             encodeExact(
@@ -165,6 +173,43 @@ public struct FrameEncoder {
         return next
     }
 
+    /// Encodes a vector to an error, if that can be done; returns its symbols for the next frame.
+    private mutating func encode(_ vector: ScopeVector, error: Double, into bytes: inout [UInt8]) -> [UInt8]?
+    {
+        let count = vector.layout.count
+        let previous = context?.history?.symbols(scope: scopes.count, count: count, of: baseDigest)
+        var next: [UInt8]?
+        if keepsHistory { next = [UInt8](repeating: 0, count: count) }
+        let result = withPointer(to: previous) { previous in
+            withMutablePointer(to: &next) { next in
+                encodeUniform(vector, error: error, previous: previous, history: next, threads: threads)
+            }
+        }
+        guard let result else { return nil }
+        bytes.append(FrameFormat.autoCodec)
+        bytes.append(varint: UInt64(count))
+        result.head.write(into: &bytes)
+        write(result.exceptions, vector.layout, into: &bytes)
+        result.stream.write(into: &bytes)
+        totals.entropyBits += result.entropyBits
+        totals.error += result.error
+        totals.norm += result.norm
+        if result.usesPrevious { totals.usesPrevious = true }
+        return next
+    }
+
+    /// Encodes a vector by every bucket, if that keeps to an error where uniform steps don't: where deltas are very
+    /// small, or nearly all alike.
+    private mutating func encodeBuckets(
+        _ vector: ScopeVector, error: Double, _ entropy: CodecSettings.Entropy, into bytes: inout [UInt8]
+    ) -> [UInt8]? {
+        let buckets = BucketTable(vector, bits: nil, threads: threads)
+        guard relativeError(vector, buckets) <= error else { return nil }
+        bytes.append(FrameFormat.lcCodec)
+        bytes.append(varint: UInt64(vector.layout.count))
+        return encode(vector, buckets, counts: buckets.counts, entropy, into: &bytes)
+    }
+
     private func check(_ sources: [SectionSource], _ settings: CodecSettings) throws(CodecError) {
         var added: Set<[UInt8]> = []
         guard !sources.isEmpty else { throw CodecError(.invalidArgument, "a scope needs a section") }
@@ -174,6 +219,9 @@ public struct FrameEncoder {
         }
         if case .lc(let bits?) = settings.kind, !(1...16).contains(bits) {
             throw CodecError(.invalidArgument, "bits is \(bits) and must be 1 to 16, or all")
+        }
+        if case .auto(let error) = settings.kind, !(error > 0 && error < 1) {
+            throw CodecError(.invalidArgument, "error is \(error) and must lie between 0 and 1")
         }
         for source in sources {
             let name = Array(source.name.utf8)
@@ -190,7 +238,7 @@ public struct FrameEncoder {
                     "section \(source.name) has \(source.target.count) bytes and its reconstruction \(source.reconstruction.count)"
                 )
             }
-            if case .lc = settings.kind, !source.format.isFloatingPoint, kind == .delta {
+            if settings.kind != .exact, !source.format.isFloatingPoint, kind == .delta {
                 throw CodecError(.invalidArgument, "section \(source.name) isn't floating-point: use exact")
             }
         }

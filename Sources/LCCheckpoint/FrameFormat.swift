@@ -18,6 +18,7 @@ enum FrameFormat {
 
     static let exactCodec: UInt8 = 0
     static let lcCodec: UInt8 = 1
+    static let autoCodec: UInt8 = 2
 
     /// A base may yield this much, and `expansion` bytes more for each of its own.
     static let freeStateBytes = 64 << 20

@@ -122,6 +122,13 @@ struct FrameParser {
                 own.kind = .lc(bits: buckets.bits)
                 own.content = .quantized(
                     try QuantizedScope(&scope, values: buckets.values, elementCount: elements, end: end))
+            case FrameFormat.autoCodec where kind == .delta:
+                let head = try UniformHead(&scope)
+                own.kind = .auto(error: Double(head.error))
+                var quantized = try QuantizedScope(
+                    &scope, values: head.values.table, elementCount: elements, end: end)
+                quantized.isRoot = head.isRoot
+                own.content = .quantized(quantized)
             default:
                 throw CodecError(
                     .unsupported, "frame needs codec \(codec), which this version doesn't know here")
@@ -151,7 +158,7 @@ struct FrameParser {
             guard section.scope < scopes.count else {
                 throw .malformed("frame is damaged: section \(section.name) is in no scope")
             }
-            if case .lc = scopes[section.scope].kind, !section.format.isFloatingPoint {
+            if case .quantized = scopes[section.scope].content, !section.format.isFloatingPoint {
                 throw .malformed("frame is damaged: section \(section.name) can't be quantized")
             }
             members[section.scope] += 1

@@ -62,7 +62,7 @@ func encodeQuantized(
         recode(&stream, count: count, alphabet: counts.count, previous: previous, huffman)
     }
     totals.entropyBits += entropyBits(counts)
-    if case .contexts(let model) = stream.coder, model.contexts.usesPrevious { totals.usesPrevious = true }
+    if stream.coder.usesPrevious { totals.usesPrevious = true }
     quantizer.writeHead(into: &output)
     write(exceptions, vector.layout, into: &output)
     stream.write(into: &output)
@@ -187,7 +187,7 @@ private func recode(
 
 /// Their number and, if there are any, their bytes, so that they can be skipped; then each: the gap since the one
 /// before it, and its bits.
-private func write(_ exceptions: [ExceptionalElement], _ layout: VectorLayout, into output: inout [UInt8]) {
+func write(_ exceptions: [ExceptionalElement], _ layout: VectorLayout, into output: inout [UInt8]) {
     output.append(varint: UInt64(exceptions.count))
     guard !exceptions.isEmpty else { return }
     var body: [UInt8] = []
@@ -205,6 +205,8 @@ private func write(_ exceptions: [ExceptionalElement], _ layout: VectorLayout, i
 
 /// A quantized scope whose head was read.
 struct QuantizedScope: Sendable {
+    /// Values are of the elements' square roots.
+    var isRoot = false
     var values: [Float]
     var exceptionCount: Int
     /// The exceptions' bytes, within the frame.

@@ -22,10 +22,13 @@ struct VectorLayout: Sendable {
     let formats: [ElementFormat]
     /// Where each section begins, and the end.
     let starts: [Int]
+    /// The vector is that of the elements' square roots.
+    var isRoot: Bool
 
     var count: Int { starts[formats.count] }
 
-    init(_ sections: [(format: ElementFormat, elementCount: Int)]) {
+    init(_ sections: [(format: ElementFormat, elementCount: Int)], isRoot: Bool = false) {
+        self.isRoot = isRoot
         formats = sections.map(\.format)
         var starts = [0]
         for section in sections { starts.append(starts[starts.count - 1] + section.elementCount) }
@@ -64,19 +67,27 @@ struct VectorLayout: Sendable {
 
 /// A vector's memory: what is to be encoded, if there is anything, and the reconstruction.
 struct ScopeVector {
-    let layout: VectorLayout
+    private(set) var layout: VectorLayout
     private let targets: [UnsafeRawBufferPointer]
     /// Nil for a section that isn't wanted.
     let reconstructions: [UnsafeMutableRawBufferPointer?]
 
-    init(_ sources: [SectionSource]) {
-        layout = VectorLayout(sources.map { ($0.format, $0.target.count / $0.format.byteCount) })
+    init(_ sources: [SectionSource], isRoot: Bool = false) {
+        layout = VectorLayout(
+            sources.map { ($0.format, $0.target.count / $0.format.byteCount) }, isRoot: isRoot)
         targets = sources.map(\.target)
         reconstructions = sources.map(\.reconstruction)
     }
 
-    init(_ members: [ScopeMember]) {
-        layout = VectorLayout(members.map { ($0.format, $0.elementCount) })
+    /// The same memory as the elements themselves.
+    var withoutRoots: ScopeVector {
+        var plain = self
+        plain.layout.isRoot = false
+        return plain
+    }
+
+    init(_ members: [ScopeMember], isRoot: Bool = false) {
+        layout = VectorLayout(members.map { ($0.format, $0.elementCount) }, isRoot: isRoot)
         targets = []
         reconstructions = members.map(\.bytes)
     }
@@ -95,10 +106,10 @@ struct ScopeVector {
         for part in parts {
             let format = layout.formats[part.member]
             let source = bytes(targets[part.member], format, part.elements)
-            if parts.count == 1, let direct = floats(format, source) { return direct }
-            format.widen(
-                source,
-                into: UnsafeMutableBufferPointer(start: scratch + part.offset, count: part.elements.count))
+            if parts.count == 1, !layout.isRoot, let direct = floats(format, source) { return direct }
+            let values = UnsafeMutableBufferPointer(start: scratch + part.offset, count: part.elements.count)
+            format.widen(source, into: values)
+            if layout.isRoot { for index in values.indices { values[index] = root(values[index]) } }
         }
         return UnsafePointer(scratch)
     }
@@ -112,12 +123,12 @@ struct ScopeVector {
             guard let own = reconstructions[part.member] else { continue }
             let format = layout.formats[part.member]
             let source = bytes(UnsafeRawBufferPointer(own), format, part.elements)
-            if parts.count == 1, let direct = floats(format, source) {
+            if parts.count == 1, !layout.isRoot, let direct = floats(format, source) {
                 return (UnsafeMutablePointer(mutating: direct), true)
             }
-            format.widen(
-                source,
-                into: UnsafeMutableBufferPointer(start: scratch + part.offset, count: part.elements.count))
+            let values = UnsafeMutableBufferPointer(start: scratch + part.offset, count: part.elements.count)
+            format.widen(source, into: values)
+            if layout.isRoot { for index in values.indices { values[index] = root(values[index]) } }
         }
         return (scratch, false)
     }
@@ -125,8 +136,9 @@ struct ScopeVector {
     /// Rounds a reconstruction to what its sections hold.
     func round(_ range: Range<Int>, _ floats: UnsafeMutablePointer<Float>) {
         for part in layout.parts(of: range) {
-            layout.formats[part.member].round(
-                UnsafeMutableBufferPointer(start: floats + part.offset, count: part.elements.count))
+            let values = UnsafeMutableBufferPointer(start: floats + part.offset, count: part.elements.count)
+            if layout.isRoot { for index in values.indices { values[index] = square(values[index]) } }
+            layout.formats[part.member].round(values)
         }
     }
 
@@ -166,3 +178,11 @@ struct ScopeVector {
         }
     }
 }
+
+/// The square root, correctly rounded.
+@inline(__always)
+func root(_ value: Float) -> Float { value.squareRoot() }
+
+/// What a root stands for: nothing below zero.
+@inline(__always)
+func square(_ root: Float) -> Float { root > 0 ? root * root : 0 }

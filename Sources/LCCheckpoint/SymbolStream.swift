@@ -5,7 +5,7 @@ import CKernels
 // Invariants: blocks hold as many symbols each, a power of two, but for the last; none needs another. A stream is
 // read to its last byte, and every table is checked before it is used. docs/formats/frame.md describes the bytes.
 
-/// Largest alphabet.
+/// Largest alphabet, but for mixed contexts.
 let maximumAlphabet = 1024
 
 /// How a stream of symbols is coded.
@@ -18,6 +18,8 @@ enum StreamCoder: UInt8 {
     case contexts = 2
     /// A byte for each symbol.
     case raw = 3
+    /// Levels by arithmetic coding with mixed contexts.
+    case mixed = 4
 }
 
 /// Blocks of 2^k symbols.
@@ -58,6 +60,16 @@ enum BlockCoder: Sendable {
     case huffman(HuffmanCode)
     case contexts(SymbolModel)
     case raw
+    case mixed(usesPrevious: Bool)
+
+    /// The previous frame's symbols are needed.
+    var usesPrevious: Bool {
+        switch self {
+        case .constant, .huffman, .raw: false
+        case .contexts(let model): model.contexts.usesPrevious
+        case .mixed(let usesPrevious): usesPrevious
+        }
+    }
 
     /// The stream's head, up to the block size.
     func write(into output: inout [UInt8]) {
@@ -73,6 +85,9 @@ enum BlockCoder: Sendable {
             output.append(contentsOf: model.head)
         case .raw:
             output.append(StreamCoder.raw.rawValue)
+        case .mixed(let usesPrevious):
+            output.append(StreamCoder.mixed.rawValue)
+            output.append(usesPrevious ? 1 : 0)
         }
     }
 
@@ -87,6 +102,8 @@ enum BlockCoder: Sendable {
         case .contexts(let model):
             model.encode(symbols, previous: previous, scratch: scratch, into: &output)
         case .raw: output.append(contentsOf: symbols.lazy.map { UInt8(truncatingIfNeeded: $0) })
+        case .mixed(let usesPrevious):
+            output.append(contentsOf: encodeLevels(symbols, previous: usesPrevious ? previous : nil))
         }
     }
 }
@@ -128,6 +145,7 @@ struct SymbolStream: Sendable {
         case huffman(HuffmanDecoder)
         case contexts(SymbolModel)
         case raw
+        case mixed
     }
 
     /// Reads heads and sizes, and skips the bodies.
@@ -139,6 +157,9 @@ struct SymbolStream: Sendable {
         let code = try reader.byte("coder")
         guard let kind = StreamCoder(rawValue: code) else {
             throw CodecError(.unsupported, "frame needs coder \(code), which this version doesn't know")
+        }
+        guard alphabet <= maximumAlphabet || kind == .mixed || kind == .constant else {
+            throw .malformed("frame is damaged: a coder of too few symbols for \(alphabet)")
         }
         var usesPrevious = false
         switch kind {
@@ -156,6 +177,13 @@ struct SymbolStream: Sendable {
         case .raw:
             guard alphabet <= 256 else { throw .malformed("frame is damaged: raw symbols of two bytes") }
             coder = .raw
+        case .mixed:
+            let code = try reader.byte("mixed contexts")
+            guard code < 2, alphabet & 1 == 1, alphabet > 1 else {
+                throw .malformed("frame is damaged: mixed contexts \(code) of \(alphabet) symbols")
+            }
+            usesPrevious = code == 1
+            coder = .mixed
         }
         self.usesPrevious = usesPrevious
         blockSize = try BlockSize(&reader)
@@ -183,6 +211,7 @@ struct SymbolStream: Sendable {
         case .huffman: "huffman"
         case .contexts(let model): model.isSparse ? "runs" : "rans"
         case .raw: "raw"
+        case .mixed: "mixed"
         }
     }
 
@@ -208,6 +237,12 @@ struct SymbolStream: Sendable {
                 throw CodecError(.baseMismatch, "the frame needs the symbols of the frame before it")
             }
             try model.decode(body, previous: previous, scratch: scratch, into: symbols)
+        case .mixed:
+            if usesPrevious, previous == nil {
+                throw CodecError(.baseMismatch, "the frame needs the symbols of the frame before it")
+            }
+            try decodeLevels(
+                body, alphabet: alphabet, previous: usesPrevious ? previous : nil, into: symbols)
         case .raw:
             guard body.count == symbols.count else {
                 throw .malformed("frame is damaged: \(body.count) raw symbols and not \(symbols.count)")

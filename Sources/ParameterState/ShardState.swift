@@ -101,7 +101,8 @@ public final class ShardState {
         part.payloadDigest = frame.payloadDigest.description
         part.rawBytes = UInt64(range.count * 4 * sectionNames.count)
         part.encodedBytes = UInt64(frame.bytes.count)
-        part.relativeError = kind == .base ? relativeError() : frame.statistics.relativeError
+        // Of the parameters alone: slots have settings, and errors, of their own.
+        part.relativeError = relativeError()
         return (frame, part)
     }
 
@@ -112,7 +113,8 @@ public final class ShardState {
             kind: kind, step: step, baseDigest: kind == .base ? nil : reconstructionDigest,
             inheriting: context, chained: true)
         for (index, name) in sectionNames.enumerated() {
-            let settings = index == 0 ? codec : slotCodec
+            var settings = index == 0 ? codec : slotCodec
+            if OptimizerKind.isSumOfSquares(slot: name) { settings.domain = .squareRoots }
             let target = fromReconstruction ? reconstruction[index].copy() : live(index)
             try encoder.add(
                 section: name, target: target.constant, reconstruction: reconstruction[index].mutable,
@@ -167,6 +169,11 @@ public final class ShardState {
             $0.copyMemory(from: UnsafeRawBufferPointer(source.constant))
         }
         for (slot, vector) in zip(slots, reconstruction.dropFirst()) { slot.copy(from: vector) }
+        for (name, slot) in zip(optimizer.slotNames, slots)
+        where OptimizerKind.isSumOfSquares(slot: name) {
+            // A lossy delta may have gone below zero, where the next step would take a root.
+            for index in 0..<range.count where slot.mutable[index] < 0 { slot.mutable[index] = 0 }
+        }
         self.version = version
         return parameters
     }

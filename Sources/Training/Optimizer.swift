@@ -19,6 +19,9 @@ public enum OptimizerKind: Sendable, Hashable {
         }
     }
 
+    /// Whether the slot is a sum of squares: never negative, and steps are divided by its root.
+    public static func isSumOfSquares(slot: String) -> Bool { slot == "v" || slot == "accumulator" }
+
     /// Takes one step in place over one slice.
     ///
     /// - Parameters:

@@ -6,7 +6,7 @@ struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measure what checkpoints and distribution cost, as ratios within one run.",
-        subcommands: [DataPlane.self, CodecBench.self])
+        subcommands: [DataPlane.self, CodecBench.self, Sequences.self, Ratios.self, Restore.self])
 
     /// Training with a parameter server, with and without checkpoints, against training in one process.
     struct DataPlane: AsyncParsableCommand {

@@ -33,7 +33,7 @@ struct ThreadOptions: ParsableArguments {
 
 /// How to encode: shared by `encode` and `pack`.
 struct CodecOptions: ParsableArguments {
-    @Option(help: "lc (compressed), exact (bit for bit), or auto (not available yet).")
+    @Option(help: "lc (compressed), exact (bit for bit), or auto (the fewest bytes within --error).")
     var codec = "lc"
 
     @Option(help: "Bits X: the 2^X - 1 buckets with the largest exponents are kept; 1 to 16, or all.")
@@ -45,7 +45,9 @@ struct CodecOptions: ParsableArguments {
     @Option(help: "best (smallest) or huffman (the paper's coder).")
     var entropy = "best"
 
-    @Option(name: .customLong("error"), help: "The relative error to meet; for --codec auto only.")
+    @Option(
+        name: .customLong("error"),
+        help: "For --codec auto: the relative error to meet at every step, between 0 and 1.")
     var error: Double?
 
     @OptionGroup var parallel: ThreadOptions
@@ -68,10 +70,15 @@ struct CodecOptions: ParsableArguments {
             }
             kind = .lc(bits: bits)
         case "exact": kind = .exact
-        case "auto": throw usage("--codec auto is not available yet: choose lc with --bits, or exact")
+        case "auto":
+            guard let error else { throw usage("--codec auto needs --error, for example --error 1e-3") }
+            guard error > 0, error < 1 else {
+                throw usage("--error lies between 0 and 1, for example 1e-3, and is not \(error)")
+            }
+            kind = .auto(error: error)
         default: throw usage("--codec is lc, exact or auto, not \(codec)")
         }
-        guard error == nil else { throw usage("--error needs --codec auto, which is not available yet") }
+        guard codec == "auto" || error == nil else { throw usage("--error is for --codec auto alone") }
         return (scope, CodecSettings(kind: kind, entropy: coder))
     }
 

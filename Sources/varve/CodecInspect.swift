@@ -116,6 +116,7 @@ struct CodecInspect: ParsableCommand {
     private func name(_ kind: CodecSettings.Kind) -> String {
         switch kind {
         case .exact: "exact"
+        case .auto(let error): "auto, relative error \(error)"
         case .lc(let bits): "lc, bits \(bits.map { "\($0)" } ?? "all")"
         }
     }

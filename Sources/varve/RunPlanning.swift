@@ -106,6 +106,7 @@ extension ClusterConfiguration.Codec {
         let coder: CodecSettings.Entropy = entropy == .huffman ? .huffman : .best
         return switch kind {
         case .lc: CodecSettings(kind: .lc(bits: bits), entropy: coder)
+        case .auto: CodecSettings(kind: .auto(error: error ?? 1e-3), entropy: coder)
         case .exact: CodecSettings(kind: .exact, entropy: coder)
         }
     }

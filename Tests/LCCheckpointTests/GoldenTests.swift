@@ -12,7 +12,7 @@ import Testing
     private static let directory = (#filePath as NSString).deletingLastPathComponent + "/Golden/"
     private static let good = [
         "lc2-one-lane", "lc3-huffman", "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "all",
-        "exceptions", "unchanged", "exact", "base",
+        "exceptions", "unchanged", "exact", "base", "auto", "auto-chain", "auto-roots", "auto-exceptions",
     ]
     private static let bad = [
         "bad-version", "bad-flags", "bad-checksum", "bad-length", "bad-bucket-order", "bad-codec",
@@ -48,7 +48,7 @@ import Testing
 
     /// A frame that looks at the symbols before it is of no use without them.
     @Test func aLinkAloneIsRefused() throws {
-        for name in ["lc3-chain", "lc3-chain-runs"] {
+        for name in ["lc3-chain", "lc3-chain-runs", "auto-chain"] {
             var chain = Chain(state: try floats(name + ".base"))
             try chain.apply(try Files.read(GoldenTests.directory + name + ".first.frame"))
             let frame = try Files.read(GoldenTests.directory + name + ".frame")
@@ -68,7 +68,8 @@ import Testing
         base: [Float], target: [Float], settings: CodecSettings, kind: FrameKind
     ) {
         var numbers = Numbers(state: 42)
-        let isLarge = ["lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs"].contains(name)
+        let isLarge = ["lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "auto-chain"].contains(
+            name)
         let count = isLarge ? 5001 : 600
         let base = (0..<count).map { _ in Float(Int(numbers.next() % 2001) - 1000) / 1024 }
         var target = base.enumerated().map { index, value in
@@ -87,6 +88,18 @@ import Testing
             target[4] = -.infinity
             target[599] = -.greatestFiniteMagnitude
             return (base, target, CodecSettings(kind: .lc(bits: 3)), .delta)
+        case "auto", "auto-chain": return (base, target, CodecSettings(kind: .auto(error: 2e-3)), .delta)
+        case "auto-exceptions":
+            target[3] = Float(bitPattern: 0x7f81_2345)
+            target[4] = -.infinity
+            target[599] = -.greatestFiniteMagnitude
+            target[7] = 1000
+            return (base, target, CodecSettings(kind: .auto(error: 1e-3)), .delta)
+        case "auto-roots":
+            return (
+                base.map { $0 * $0 }, target.map { $0 * $0 },
+                CodecSettings(kind: .auto(error: 2e-3), domain: .squareRoots), .delta
+            )
         case "unchanged": return (base, base, CodecSettings(kind: .lc(bits: 3)), .delta)
         case "exact": return (base, target, CodecSettings(kind: .exact), .delta)
         case "base": return (base, target, CodecSettings(kind: .exact), .base)

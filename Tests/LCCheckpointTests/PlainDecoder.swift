@@ -38,7 +38,11 @@ struct PlainDecoder {
         let codec = try reader.take(1)[0]
         guard try reader.varint() == previous.count else { throw Refused() }
         defer { symbols = reader.symbols }
-        return codec == 0 ? try reader.exact(previous, isBase) : try reader.lc(previous)
+        switch codec {
+        case 0: return try reader.exact(previous, isBase)
+        case 1: return try reader.lc(previous)
+        default: return try reader.auto(previous)
+        }
     }
 
     private mutating func take(_ count: Int) throws -> [UInt8] {
@@ -77,6 +81,38 @@ struct PlainDecoder {
         _ = try take(1)
         var values: [Float] = [0]
         for _ in 0..<(try varint()) { values.append(Float(bitPattern: UInt32(try number(4)))) }
+        let exceptions = try exceptions()
+        symbols = try stream(state.count, values.count)
+        var result = zip(state, symbols).map { $0 + values[$1] }
+        for (index, value) in exceptions { result[index] = value }
+        return result
+    }
+
+    private mutating func auto(_ state: [Float]) throws -> [Float] {
+        let isRoot = try take(1) == [1]
+        _ = try take(4)
+        let highest = try varint()
+        var values: [Float] = [0]
+        if highest > 0 {
+            let step = Float(bitPattern: UInt32(try number(4)))
+            let places = try take(min(highest, 9)).map { Int(Int8(bitPattern: $0)) }
+            for level in 1...highest {
+                let value = Float(256 * level + places[min(level, 9) - 1]) * (step / 256)
+                values += [value, -value]
+            }
+        }
+        let exceptions = try exceptions()
+        symbols = try stream(state.count, values.count)
+        var result = zip(state, symbols).map { old, symbol in
+            guard isRoot else { return old + values[symbol] }
+            let root = old.squareRoot() + values[symbol]
+            return root > 0 ? root * root : 0
+        }
+        for (index, value) in exceptions { result[index] = value }
+        return result
+    }
+
+    private mutating func exceptions() throws -> [(Int, Float)] {
         var exceptions: [(Int, Float)] = []
         var index = -1
         let count = try varint()
@@ -85,10 +121,7 @@ struct PlainDecoder {
             index += try varint() + 1
             exceptions.append((index, Float(bitPattern: UInt32(try number(4)))))
         }
-        symbols = try stream(state.count, values.count)
-        var result = zip(state, symbols).map { $0 + values[$1] }
-        for (index, value) in exceptions { result[index] = value }
-        return result
+        return exceptions
     }
 
     /// A stream of symbols: what its blocks share, their sizes, and the blocks.
@@ -97,6 +130,7 @@ struct PlainDecoder {
         if coder == 0 { return Array(repeating: try varint(), count: count) }
         let model = coder == 2 ? try Model(&self, alphabet) : nil
         let lengths = coder == 1 ? try codeLengths(alphabet) : []
+        let mixesPrevious = coder == 4 ? try take(1) == [1] : false
         let size = 1 << Int(try take(1)[0])
         var sizes: [Int] = []
         for _ in 0..<max(1, (count + size - 1) / size) { sizes.append(try varint()) }
@@ -111,6 +145,9 @@ struct PlainDecoder {
             case 1: result += try body.huffman(own, lengths)
             case 2: result += try body.contexts(own, model!)
             case 3: result += try body.take(own).map { Int($0) }
+            case 4:
+                result += try PlainLevels.decode(
+                    try body.take(length), count: own, previous: mixesPrevious ? body.previous : nil)
             default: throw Refused()
             }
             guard body.at == body.bytes.count else { throw Refused() }
