@@ -12,7 +12,7 @@ public struct ClusterConfiguration: Sendable, Codable, Hashable {
     public enum Consistency: String, Sendable, Codable, CaseIterable { case bsp, ssp, asp }
     public enum OptimizerKind: String, Sendable, Codable, CaseIterable { case sgd, adagrad, adam }
     public enum CodecKind: String, Sendable, Codable, CaseIterable { case lc, auto, exact }
-    public enum Entropy: String, Sendable, Codable, CaseIterable { case best, huffman }
+    public enum Entropy: String, Sendable, Codable, CaseIterable { case quick, best, huffman }
     public enum RecoveryMode: String, Sendable, Codable, CaseIterable { case rollback, partial }
 
     /// How many nodes of each role, and what they talk over.
@@ -55,10 +55,10 @@ public struct ClusterConfiguration: Sendable, Codable, Hashable {
     public struct Codec: Sendable, Codable, Hashable {
         public var kind = CodecKind.lc
         public var bits: Int? = 3
-        public var entropy = Entropy.best
+        public var entropy = Entropy.quick
         /// ‖u − ũ‖ / ‖u‖ that each shard's slice keeps to; for `auto` alone, and then always given.
         public var error: Double?
-        static let exact = Codec(kind: .exact, bits: nil, entropy: .best)
+        static let exact = Codec(kind: .exact, bits: nil, entropy: .quick)
     }
     /// Which checkpoints outlive pruning: the newest `last`, and each `every`-th step.
     public struct Keep: Sendable, Codable, Hashable {

@@ -1,8 +1,9 @@
 import CSystem
 import Foundation
 
-/// Called first in a node: it ends with the process that started it, even if that one was killed.
+/// Ties a node to its parent: it ends with the process that started it, even if that one was killed.
 ///
+/// To be called on a thread that lives as long as the node does: the kernel forgets the wish with its thread.
 /// The kernel then kills this process whatever it does, paused included. `VARVE_PARENT_PID`, which the
 /// ``Supervisor`` sets, closes the race in which the parent ends before the kernel is asked; without that
 /// variable the node was started by hand and lives on its own.

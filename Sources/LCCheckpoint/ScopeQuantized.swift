@@ -77,7 +77,8 @@ private func quantizedPlan(
     previous: UnsafePointer<UInt8>?
 ) -> StreamPlan {
     let count = vector.layout.count
-    guard entropy == .best, counts.filter({ $0 > 0 }).count > 1 else {
+    let previous = entropy == .quick ? nil : previous
+    guard entropy != .huffman, counts.filter({ $0 > 0 }).count > 1 else {
         return StreamPlan(
             sample: UnsafeBufferPointer(start: nil, count: 0), previous: nil, isComplete: false,
             counts: counts, entropy: .huffman)

@@ -35,9 +35,10 @@ struct StreamPlan {
         coder = .huffman(code)
         var estimate = Double(huffmanBytes)
         blockSize = BlockSize(symbols: total, estimatedBytes: min(estimate, entropyBits(counts) / 8))
-        if entropy == .best {
+        if entropy != .huffman {
             let best = StreamPlan.best(
-                sample, previous, isComplete: isComplete, counts: counts, blockSize: blockSize, total: total)
+                sample, previous, isComplete: isComplete, counts: counts, blockSize: blockSize, total: total,
+                isQuick: entropy == .quick)
             if best.bytes < estimate {
                 coder = .contexts(best.model)
                 estimate = best.bytes
@@ -53,11 +54,11 @@ struct StreamPlan {
     /// The model with the least estimated bytes.
     private static func best(
         _ sample: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, isComplete: Bool,
-        counts: [Int], blockSize: BlockSize, total: Int
+        counts: [Int], blockSize: BlockSize, total: Int, isQuick: Bool
     ) -> (model: SymbolModel, bytes: Double) {
         // What isn't in an incomplete sample may occur all the same, if it occurs at all.
         let survey = ContextSurvey(
-            sample, previous, counts: counts, blockSize: isComplete ? blockSize : nil)
+            sample, previous, counts: counts, blockSize: isComplete ? blockSize : nil, isBlind: isQuick)
         let candidates = survey.candidates().sorted { $0.bits < $1.bits }.prefix(3)
         var best: (model: SymbolModel, bits: Double)?
         let scale = Double(total) / Double(max(sample.count, 1))
@@ -87,9 +88,10 @@ struct ContextSurvey {
     /// - Parameters:
     ///   - wholeCounts: of every symbol in the whole stream.
     ///   - blockSize: of the stream, if the sample is all of it.
+    ///   - isBlind: the only context is none.
     init(
         _ sample: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, counts wholeCounts: [Int],
-        blockSize: BlockSize?
+        blockSize: BlockSize?, isBlind: Bool
     ) {
         self.sample = sample
         self.previous = previous
@@ -99,6 +101,11 @@ struct ContextSurvey {
         scratch = BlockScratch(count: sample.count)
         var symbols = [Int](repeating: 0, count: alphabet)
         for symbol in sample { symbols[Int(symbol)] += 1 }
+        if isBlind {
+            widest = SymbolContexts(left: .none, above: .none, wide: false, usesPrevious: false)
+            counts = symbols.map { UInt32($0) }
+            return
+        }
         let classes = SymbolClasses.balanced(symbols)
         var above = SymbolClasses.none
         if previous != nil {
@@ -116,6 +123,7 @@ struct ContextSurvey {
 
     /// Every narrower set of contexts, with about the bits that it takes.
     func candidates() -> [(contexts: SymbolContexts, bits: Double)] {
+        guard widest.count > 1 else { return [(widest, bits(counts, 1))] }
         var result: [(SymbolContexts, Double)] = []
         let sides: [SymbolClasses] =
             widest.left.count > 2 ? [.none, .zero, widest.left] : [.none, widest.left]

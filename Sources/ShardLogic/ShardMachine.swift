@@ -132,11 +132,14 @@ public struct ShardMachine: Machine {
     }
 
     /// True when frames of this timeline may go to the stores.
+    ///
+    /// Not before every shard has come back: a survivor that dies until then is restored to the common step, on the same
+    /// timeline and in the same epoch, and would give the steps after it other payloads (`single-writer`).
     var mayAppend: Bool {
         guard case .ready = state, line == view.line else { return false }
         switch view.phase {
-        case .restoring, .running, .finished: return true
-        case .forming, .fencing, .freezing, .UNRECOGNIZED: return false
+        case .running, .finished: return true
+        case .forming, .fencing, .freezing, .restoring, .UNRECOGNIZED: return false
         }
     }
 

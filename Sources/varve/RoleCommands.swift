@@ -69,11 +69,13 @@ private func end(_ end: RoleEnd) throws {
     }
 }
 
-/// Blocking work belongs on a thread of its own, not on the pool of the concurrency runtime.
+/// Blocking work belongs on a thread of its own, not on the pool of the concurrency runtime, whose threads come and go:
+/// the tie to the parent would end with them.
 private func onOwnThread(_ body: @escaping @Sendable () throws -> Void) async throws {
     TimeSlices.preferShort()
     try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
         let thread = Thread {
+            dieWithParent()
             do {
                 try body()
                 done.resume()
@@ -100,7 +102,6 @@ struct CoordinatorCommand: AsyncParsableCommand {
     var bind: String?
 
     mutating func run() async throws {
-        dieWithParent()
         let log = processLog("coordinator")
         let directory = try openDirectory()
         let configuration = try readConfiguration(directory.configurationPath)
@@ -157,7 +158,6 @@ struct ShardCommand: AsyncParsableCommand {
     @OptionGroup var options: JoinOptions
 
     mutating func run() async throws {
-        dieWithParent()
         let log = processLog("shard")
         let options = options
         let stop = StopSignal()
@@ -181,7 +181,6 @@ struct WorkerCommand: AsyncParsableCommand {
     var data: String?
 
     mutating func run() async throws {
-        dieWithParent()
         let log = processLog("worker")
         let (options, data) = (options, data)
         let stop = StopSignal()
@@ -208,7 +207,6 @@ struct StoreCommand: AsyncParsableCommand {
     var directory: String?
 
     mutating func run() async throws {
-        dieWithParent()
         let log = processLog("store")
         let (options, directory) = (options, directory)
         let stop = StopSignal()

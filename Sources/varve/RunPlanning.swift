@@ -103,7 +103,12 @@ extension ClusterConfiguration {
 
 extension ClusterConfiguration.Codec {
     var settings: CodecSettings {
-        let coder: CodecSettings.Entropy = entropy == .huffman ? .huffman : .best
+        let coder: CodecSettings.Entropy =
+            switch entropy {
+            case .quick: .quick
+            case .best: .best
+            case .huffman: .huffman
+            }
         return switch kind {
         case .lc: CodecSettings(kind: .lc(bits: bits), entropy: coder)
         case .auto: CodecSettings(kind: .auto(error: error ?? 1e-3), entropy: coder)

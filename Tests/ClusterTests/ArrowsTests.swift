@@ -25,7 +25,7 @@ enum Repository {
         "Simulation", "varve",
     ]
     /// Tensor files are read and written where their formats are known; nothing else there touches the world.
-    private static let allowed: Set<String> = ["Sources/Tensors/Files.swift"]
+    private static let allowed: Set<String> = ["Sources/Tensors/Files.swift", "Sources/Tensors/FileMemory.swift"]
     private static let messagingUsers: Set<String> = ["NNG", "nng-soak"]
 
     struct Import: Hashable, CustomStringConvertible {
@@ -93,7 +93,7 @@ enum Repository {
     }
 
     @Test func codecImportsNothingOfOurs() throws {
-        let ours = try Self.targets().subtracting(["CXXHash"])
+        let ours = try Self.targets().subtracting(["CXXHash", "CKernels"])
         let turned = try Self.imports().filter { $0.target == "LCCheckpoint" && ours.contains($0.module) }
         #expect(turned.isEmpty, "\(turned)")
     }

@@ -5,6 +5,7 @@ import random
 import signal
 import json
 import statistics
+import time
 
 from varve_e2e import VARVE, Cluster, alive, expect, main, varve, wait_until
 
@@ -119,9 +120,11 @@ def a_run_that_has_its_steps_ends_at_once(folder):
 
 
 def nothing_outlives_up(folder):
-    cluster = Cluster(folder + "/run", write(folder), steps=100000)
+    cluster = Cluster(folder + "/run", write(folder), steps=1000000)
     try:
-        cluster.wait_step(5)
+        # Long enough for threads that began the processes to have been retired.
+        until = time.monotonic() + 12
+        cluster.wait(lambda e: time.monotonic() > until)
         pids = cluster.pids()
         cluster.kill("shard-1", "STOP")
         os.kill(cluster.process.pid, signal.SIGKILL)
