@@ -6,7 +6,7 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 cd "$ROOT"
 
 # To build and link, to train on, and for the drills and scripts.
-PACKAGES=(libnng-dev libopenblas-dev libxxhash-dev libsqlite3-dev zlib1g-dev
+PACKAGES=(libnng-dev libopenblas-dev libxxhash-dev libsqlite3-dev libzstd-dev zlib1g-dev
     dataset-fashion-mnist iproute2 python3)
 
 say() { printf '\n==> %s\n' "$*"; }

@@ -149,7 +149,8 @@ struct Soak {
         for (link, state) in states.enumerated() {
             for pause in state.long {
                 let began = Int(pause.began - started)
-                Console.say("  link \(link) was silent for \(Int(pause.milliseconds)) ms, from \(began) ms on")
+                Console.say(
+                    "  link \(link) was silent for \(Int(pause.milliseconds)) ms, from \(began) ms on")
             }
         }
         let growth = outcome.residentEndKiB - outcome.residentStartKiB

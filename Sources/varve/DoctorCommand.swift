@@ -84,7 +84,7 @@ struct Doctor {
         let wanted = [
             ("nng", "libnng.so", "libnng-dev"), ("openblas", "libopenblas.so", "libopenblas-dev"),
             ("xxhash", "libxxhash.so", "libxxhash-dev"), ("sqlite3", "libsqlite3.so", "libsqlite3-dev"),
-            ("zlib", "libz.so", "zlib1g-dev"),
+            ("zlib", "libz.so", "zlib1g-dev"), ("zstd", "libzstd.so", "libzstd-dev"),
         ]
         return wanted.map { name, file, package in
             let loaded = [file, file + ".0", file + ".1"].first { candidate in

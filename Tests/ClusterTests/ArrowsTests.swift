@@ -25,7 +25,9 @@ enum Repository {
         "Simulation", "varve",
     ]
     /// Tensor files are read and written where their formats are known; nothing else there touches the world.
-    private static let allowed: Set<String> = ["Sources/Tensors/Files.swift", "Sources/Tensors/FileMemory.swift"]
+    private static let allowed: Set<String> = [
+        "Sources/Tensors/Files.swift", "Sources/Tensors/FileMemory.swift",
+    ]
     private static let messagingUsers: Set<String> = ["NNG", "nng-soak"]
 
     struct Import: Hashable, CustomStringConvertible {

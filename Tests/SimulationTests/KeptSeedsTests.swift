@@ -18,7 +18,10 @@ import Testing
             (286, "a store asked without end for a payload that nobody holds"),
             (368, "a wiped store buried its peer under repairs"),
             (628, "the run did not begin when the missing store was heard again"),
-            (204373, "a survivor wrote on the new timeline, died, and its successor wrote something else there"),
+            (
+                204373,
+                "a survivor wrote on the new timeline, died, and its successor wrote something else there"
+            ),
             (91215, "a coordinator that died between the last commit and the end never ended"),
             (896, "a survivor that was counted as lost later was never restored"),
         ] as [(UInt64, String)])
