@@ -87,6 +87,9 @@ final class Connection: Sendable {
         }
         nng_aio_set_timeout(sendOperation, -1)
         nng_aio_set_timeout(receiveOperation, -1)
+        // Until it is disposed of, which may come before the start.
+        _ = Unmanaged.passRetained(self)
+        group.enter()
     }
 
     private static let receiveCallback: @convention(c) (UnsafeMutableRawPointer?) -> Void = { argument in
@@ -94,10 +97,8 @@ final class Connection: Sendable {
         Unmanaged<Connection>.fromOpaque(argument).takeUnretainedValue().received()
     }
 
-    /// Greets the peer and starts to receive; call once. Retained from here until it is disposed of.
+    /// Greets the peer and starts to receive; call once.
     func start() {
-        _ = Unmanaged.passRetained(self)
-        group.enter()
         let started = state.withLock { state in
             guard !state.closed, let buffer = MessageBuffer.allocate(count: 0) else { return false }
             let greeting = Frame.greeting(role)
@@ -122,7 +123,8 @@ final class Connection: Sendable {
             }
             return (.queued, startNext(&state))
         }
-        if !sound { close() }
+        // The caller may hold a lock that closing takes.
+        if !sound { jam.async { self.close() } }
         return outcome
     }
 

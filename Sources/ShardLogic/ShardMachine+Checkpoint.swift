@@ -22,7 +22,9 @@ extension ShardMachine {
         part.shard = shard
         part.epoch = identity.epoch
         part.line = line
-        let item = InFlight(part: part, frame: frame, began: encodeBegan, resendAt: now + settings.retry)
+        // What may not leave yet leaves as soon as it may.
+        let item = InFlight(
+            part: part, frame: frame, began: encodeBegan, resendAt: mayAppend ? now + settings.retry : now)
         inFlight.append(item)
         if mayAppend { send(item, to: replicas, into: &effects) }
     }

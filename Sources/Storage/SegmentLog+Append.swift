@@ -101,7 +101,9 @@ extension SegmentLogOn {
         var failure: SystemCallFailure?
         for target in [wanted, end + reserve] {
             do {
-                try files.allocate(file, from: current.allocated, lengthBytes: target - current.allocated)
+                // A failure before this one may have cut the file.
+                let from = active?.allocated ?? current.allocated
+                try files.allocate(file, from: from, lengthBytes: target - from)
                 active?.allocated = target
                 return
             } catch {

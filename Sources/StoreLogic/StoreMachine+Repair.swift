@@ -123,9 +123,10 @@ extension StoreMachine {
 
     /// A delta whose base is not here shows that appends were missed: the peers are asked for what they hold.
     mutating func noticeGap(before part: Part, at now: Instant) {
-        guard part.kind == .delta, inventoryDue == nil else { return }
+        guard part.kind == .delta else { return }
         let base = Key(shard: part.shard, step: part.baseStep)
         guard index[base]?.stateDigest != part.baseDigest, repairs[base] == nil else { return }
+        // Also when peers are being asked already: those that have answered may have had no word of it.
         refreshInventories(at: now)
     }
 
@@ -133,6 +134,7 @@ extension StoreMachine {
         inventoriesMissing = Set(
             membership.members(of: .store).filter { $0.member.live && $0.node != identity.node }.map(\.node))
         inventoryDue = inventoriesMissing.isEmpty ? nil : due
+        inventoryRound = nextRequest
     }
 
     private mutating func askInventories(at now: Instant, into effects: inout Effects<Action>) {
@@ -149,7 +151,7 @@ extension StoreMachine {
     mutating func takeInventory(
         _ inventory: Inventory, from peer: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard inventoriesMissing.remove(peer) != nil else { return }
+        guard inventory.request >= inventoryRound, inventoriesMissing.remove(peer) != nil else { return }
         if inventoriesMissing.isEmpty { inventoryDue = nil }
         var missing = 0
         for part in inventory.parts where holds(part.shard) {

@@ -132,6 +132,8 @@ public struct StoreMachine: Machine {
     var nextRequest: UInt64 = 1
     var inventoryDue: Instant?
     var inventoriesMissing: Set<NodeID> = []
+    /// Answers to earlier questions than this one don't count.
+    var inventoryRound: UInt64 = 0
     var caughtUp = false
     var manifestStep: Int64 = -1
     var verifyWaiting: (asked: UInt64, checked: Int, damages: [Damage], repair: Bool)?

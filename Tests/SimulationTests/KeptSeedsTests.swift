@@ -22,6 +22,7 @@ import Testing
                 204373,
                 "a survivor wrote on the new timeline, died, and its successor wrote something else there"
             ),
+            (200_837, "a store forgot an append that it had missed while it was asking its peers"),
             (91215, "a coordinator that died between the last commit and the end never ended"),
             (896, "a survivor that was counted as lost later was never restored"),
         ] as [(UInt64, String)])
