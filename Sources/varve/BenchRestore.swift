@@ -47,10 +47,7 @@ extension BenchCommand {
         var json = false
 
         func run() throws {
-            guard let kind = ModelKind(rawValue: model) else {
-                throw CommandFailure(
-                    "--model is mlr, lenet5 or mf, not \(model)", exitCode: CommandFailure.usage)
-            }
+            let kind = try usualKind(model)
             guard error > 0, error < 1, slotsError >= 0, slotsError < 1, at > 0, steps > 0, batch > 0 else {
                 throw CommandFailure(
                     "errors lie between 0 and 1, and --at, --steps and --batch are 1 or more",

@@ -51,9 +51,7 @@ extension BenchCommand {
         var withOptimizer = false
 
         func run() throws {
-            guard let kind = ModelKind(rawValue: model) else {
-                throw usage("--model is mlr, lenet5 or mf, not \(model)")
-            }
+            let kind = try usualKind(model)
             guard skip >= 0, steps >= 0, every > 0, batch > 0 else {
                 throw usage("--skip and --steps are 0 or more, --every and --batch 1 or more")
             }
@@ -111,6 +109,14 @@ extension BenchCommand {
             try Safetensors.write(collection, to: "\(output)/S\(index).safetensors")
         }
     }
+}
+
+/// A model by name.
+func usualKind(_ name: String) throws(CommandFailure) -> ModelKind {
+    guard let kind = ModelKind(rawValue: name) else {
+        throw CommandFailure("--model is mlr, lenet5 or mf, not \(name)", exitCode: CommandFailure.usage)
+    }
+    return kind
 }
 
 /// An optimizer by name, with a rate that suits the model if none is given.

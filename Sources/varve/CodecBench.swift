@@ -3,6 +3,7 @@ import CBenchLoops
 import CZstd
 import LCCheckpoint
 import Tensors
+import Training
 
 /// `varve bench codec`: the codec in memory, against memory bandwidth and zstd, in one run.
 struct CodecBench: ParsableCommand {
@@ -53,19 +54,12 @@ enum Workload: String, CaseIterable {
     case gaussian
 }
 
-/// Floats that tests and benches share a generator for.
+/// The floats that a bench is run on: the same in each run.
 struct BenchNumbers {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-        return word ^ (word >> 31)
-    }
+    var generator = SplitMix64(seed: 1)
     /// About a standard normal variable: twelve uniform ones.
     mutating func normal() -> Float {
-        let (one, two) = (next(), next())
+        let (one, two) = (generator.next(), generator.next())
         var sum: Float = -6
         for shift in stride(from: UInt64(0), to: 60, by: 10) {
             sum += Float((one >> shift) & 1023) / 1024 + Float((two >> shift) & 1023) / 1024
@@ -75,7 +69,7 @@ struct BenchNumbers {
 
     /// A state, and the one after a step.
     static func states(_ workload: Workload, elements: Int) -> (base: [Float], target: [Float]) {
-        var numbers = BenchNumbers(state: 1)
+        var numbers = BenchNumbers()
         let base = (0..<elements).map { _ in numbers.normal() * 0.05 }
         let target = base.map { value in
             let unit = numbers.normal()
