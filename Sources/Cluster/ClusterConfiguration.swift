@@ -4,7 +4,7 @@
 /// Times are milliseconds, `every` is training steps, `maxLag` checkpoints.
 public struct ClusterConfiguration: Sendable, Codable, Hashable {
     public enum Transport: String, Sendable, Codable, CaseIterable { case tcp }
-    public enum ModelKind: String, Sendable, Codable, CaseIterable { case mlr, lenet5, mf }
+    public enum ModelKind: String, Sendable, Codable, CaseIterable { case mlr, lenet5, alexnet, mf }
     public enum DataKind: String, Sendable, Codable, CaseIterable {
         case mnist, movielens, synthetic
         case fashionMNIST = "fashion-mnist"

@@ -43,7 +43,7 @@ extension ClusterConfiguration {
         reader.integer("cluster.workers", &cluster.workers, 1...256)
         reader.integer("cluster.stores", &cluster.stores, 1...64)
         reader.choice("cluster.transport", &cluster.transport, later: ["tls+tcp"])
-        reader.choice("model.kind", &model.kind, later: ["alexnet"])
+        reader.choice("model.kind", &model.kind)
         reader.integer("model.rank", &model.rank, 1...4096)
         if model.kind == .mf, model.rank == nil { model.rank = 16 }
         reader.choice("data.kind", &data.kind)

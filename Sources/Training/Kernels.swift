@@ -35,24 +35,37 @@ enum Kernels {
         return Float(bitPattern: result.bitPattern | (bits & 0x8000_0000))
     }
 
-    /// `values = tanh(values + bias)` with one bias for all.
-    static func addAndTanh(_ values: UnsafeMutablePointer<Float>, count: Int, bias: Float) {
-        for i in 0..<count { values[i] = tanh(values[i] + bias) }
+    /// Adds one bias to all values, then applies the activation.
+    static func addBias(
+        _ values: UnsafeMutablePointer<Float>, count: Int, bias: Float, _ activation: Activation
+    ) {
+        switch activation {
+        case .none: for i in 0..<count { values[i] += bias }
+        case .tanh: for i in 0..<count { values[i] = tanh(values[i] + bias) }
+        case .relu: for i in 0..<count { values[i] = max(values[i] + bias, 0) }
+        }
     }
 
-    /// Adds the bias to each row, without or with tanh.
+    /// Adds the bias to each row, then applies the activation.
     static func addBias(
         _ values: UnsafeMutablePointer<Float>, rows: Int, columns: Int, bias: UnsafePointer<Float>,
-        tanh squash: Bool
+        _ activation: Activation
     ) {
         for row in 0..<rows {
             let line = values + row * columns
-            if squash {
-                for i in 0..<columns { line[i] = tanh(line[i] + bias[i]) }
-            } else {
-                for i in 0..<columns { line[i] += bias[i] }
+            switch activation {
+            case .none: for i in 0..<columns { line[i] += bias[i] }
+            case .tanh: for i in 0..<columns { line[i] = tanh(line[i] + bias[i]) }
+            case .relu: for i in 0..<columns { line[i] = max(line[i] + bias[i], 0) }
             }
         }
+    }
+
+    /// Turns the gradient of a rectifier's outputs into the gradient of its inputs.
+    static func throughRelu(
+        _ gradient: UnsafeMutablePointer<Float>, outputs: UnsafePointer<Float>, count: Int
+    ) {
+        for i in 0..<count { gradient[i] = outputs[i] > 0 ? gradient[i] : 0 }
     }
 
     /// Turns the gradient of `tanh`'s outputs into the gradient of its inputs: `gradient *= 1 - output²`.

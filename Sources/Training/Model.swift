@@ -55,8 +55,8 @@ public final class Model: Sendable {
 
     /// Starting values, a pure function of the seed and the tensor's place, the same on every platform.
     ///
-    /// Layers: uniform in ±1/√(inputs of a unit), as PyTorch does for weights and biases. Factorization: uniform in
-    /// ±0.1.
+    /// Layers: uniform in ±1/√(inputs of a unit), as PyTorch does for weights and biases; of AlexNet, see there.
+    /// Factorization: uniform in ±0.1.
     public func initialParameters(seed: UInt64) -> [Float] {
         var values: [Float] = []
         values.reserveCapacity(parameterCount)
@@ -82,14 +82,12 @@ public final class Model: Sendable {
         let (p, g) = (parameters.baseAddress!, gradient.baseAddress!)
         return network.withLock { network in
             switch (network, batch.samples) {
-            case (.mlr(let model), .images(let samples)):
+            case (.images(let model), .images(let samples)):
                 return model.lossAndGradient(p, samples, batch.indices, g)
-            case (.lenet5(let model), .images(let samples)):
-                return model.lossAndGradient(p, samples, batch.indices, g)
-            case (.mf(let model), .ratings(let samples)):
+            case (.ratings(let model), .ratings(let samples)):
                 if content == .unknown { g.update(repeating: 0, count: parameterCount) }
                 return model.lossAndGradient(p, samples, batch.indices, g)
-            case (.mlr, .ratings), (.lenet5, .ratings), (.mf, .images):
+            case (.images, .ratings), (.ratings, .images):
                 preconditionFailure("a batch of the wrong sort for model \(shape.kind.rawValue)")
             }
         }
@@ -103,9 +101,9 @@ public final class Model: Sendable {
         let g = gradient.baseAddress!
         network.withLock { network in
             switch (network, batch.samples) {
-            case (.mf(let model), .ratings(let samples)):
+            case (.ratings(let model), .ratings(let samples)):
                 model.clear(samples, batch.indices, g)
-            case (.mlr, .images), (.lenet5, .images), (.mlr, .ratings), (.lenet5, .ratings), (.mf, .images):
+            case (.images, .images), (.images, .ratings), (.ratings, .images):
                 break
             }
         }
@@ -117,13 +115,11 @@ public final class Model: Sendable {
         let p = parameters.baseAddress!
         return network.withLock { network in
             switch (network, samples) {
-            case (.mlr(let model), .images(let samples)):
+            case (.images(let model), .images(let samples)):
                 return evaluation(samples) { model.score(p, samples, $0) }
-            case (.lenet5(let model), .images(let samples)):
-                return evaluation(samples) { model.score(p, samples, $0) }
-            case (.mf(let model), .ratings(let samples)):
+            case (.ratings(let model), .ratings(let samples)):
                 return model.evaluate(p, samples)
-            case (.mlr, .ratings), (.lenet5, .ratings), (.mf, .images):
+            case (.images, .ratings), (.ratings, .images):
                 preconditionFailure("samples of the wrong sort for model \(shape.kind.rawValue)")
             }
         }
@@ -135,14 +131,14 @@ public final class Model: Sendable {
     }
 
     private func initialLimit(_ spec: ParameterSpec) -> Float {
+        // A bias has the limit of its layer, so look at the layer's weight.
+        let layer = spec.name.prefix { $0 != "." }
+        let weight = parameters.first { $0.name == layer + ".weight" } ?? spec
+        let inputs = Float(weight.shape.dropFirst().reduce(1, *))
         switch shape {
-        case .mf:
-            return 0.1
-        case .mlr, .lenet5:
-            // A bias has the limit of its layer, so look at the layer's weight.
-            let layer = spec.name.prefix { $0 != "." }
-            let weight = parameters.first { $0.name == layer + ".weight" } ?? spec
-            return 1 / Float(weight.shape.dropFirst().reduce(1, *)).squareRoot()
+        case .mf: return 0.1
+        case .mlr, .lenet5: return 1 / inputs.squareRoot()
+        case .alexnet: return spec.shape.count == 1 ? 0 : (6 / inputs).squareRoot()
         }
     }
 }
@@ -167,18 +163,17 @@ private func evaluation(_ samples: ImageSamples, score: ([Int32]) -> Score) -> E
 
 /// The arithmetic of one model with its scratch memory.
 private enum Network: Sendable {
-    case mlr(SoftmaxRegression)
-    case lenet5(LeNet5)
-    case mf(MatrixFactorization)
+    case images(any ImageNetwork)
+    case ratings(MatrixFactorization)
 
     init(_ shape: ModelShape) {
         switch shape {
         case .mlr(let inputs, let classes):
-            self = .mlr(SoftmaxRegression(inputs: inputs, classes: classes))
-        case .lenet5:
-            self = .lenet5(LeNet5())
+            self = .images(SoftmaxRegression(inputs: inputs, classes: classes))
+        case .lenet5: self = .images(LeNet5())
+        case .alexnet: self = .images(AlexNet())
         case .mf(let users, let items, let rank, let mean, let regularization):
-            self = .mf(
+            self = .ratings(
                 MatrixFactorization(
                     users: users, items: items, rank: rank, mean: mean, regularization: regularization))
         }

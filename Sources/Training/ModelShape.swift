@@ -22,6 +22,8 @@ public enum ModelKind: String, Sendable, Hashable, CaseIterable {
     case mlr
     /// The convolutional network LeNet-5 with tanh and mean pooling.
     case lenet5
+    /// The convolutional network AlexNet, scaled to images of 28×28.
+    case alexnet
     /// Matrix factorization of ratings.
     case mf
 }
@@ -32,6 +34,8 @@ public enum ModelShape: Sendable, Hashable {
     case mlr(inputs: Int, classes: Int)
     /// LeNet-5 on images of 28×28 pixels and 10 classes.
     case lenet5
+    /// AlexNet with a quarter of the channels, on images of 28×28 pixels and 10 classes.
+    case alexnet
     /// `rating = mean + user · item` with `rank` factors each; `regularization` is the weight of the squared
     /// length of the two rows that a sample touches.
     case mf(users: Int, items: Int, rank: Int, mean: Float, regularization: Float = 0.02)
@@ -44,6 +48,7 @@ public enum ModelShape: Sendable, Hashable {
         switch self {
         case .mlr: .mlr
         case .lenet5: .lenet5
+        case .alexnet: .alexnet
         case .mf: .mf
         }
     }
@@ -59,6 +64,8 @@ public enum ModelShape: Sendable, Hashable {
                 ]
             case .lenet5:
                 LeNet5.parameters
+            case .alexnet:
+                AlexNet.parameters
             case .mf(let users, let items, let rank, mean: _, regularization: _):
                 [
                     ParameterSpec(name: "user.weight", shape: [users, rank]),
@@ -71,7 +78,7 @@ public enum ModelShape: Sendable, Hashable {
     /// What an exported file must carry beside the tensors: `mean` for a factorization.
     public var metadata: [String: String] {
         switch self {
-        case .mlr, .lenet5: [:]
+        case .mlr, .lenet5, .alexnet: [:]
         case .mf(users: _, items: _, rank: _, let mean, regularization: _): ["mean": "\(mean)"]
         }
     }
@@ -83,25 +90,25 @@ public enum ModelShape: Sendable, Hashable {
         switch (kind, dataset) {
         case (.mlr, .images(let images)):
             self = .mlr(inputs: images.training.pixelsPerImage, classes: images.training.classes)
-        case (.lenet5, .images(let images)):
+        case (.lenet5, .images(let images)), (.alexnet, .images(let images)):
             let samples = images.training
             guard samples.height == 28, samples.width == 28, samples.classes <= 10 else {
                 throw .unsuitable(
-                    "model lenet5 reads images of 28×28 pixels in 10 classes, and the data set has "
+                    "model \(kind.rawValue) reads images of 28×28 pixels in 10 classes, and the data set has "
                         + "\(samples.height)×\(samples.width) in \(samples.classes); choose model mlr")
             }
-            self = .lenet5
+            self = kind == .lenet5 ? .lenet5 : .alexnet
         case (.mf, .ratings(let ratings)):
             guard (1...4096).contains(rank) else {
                 throw .unsuitable("the rank of model mf is \(rank); choose 1 to 4096")
             }
             self = .mf(users: ratings.userCount, items: ratings.itemCount, rank: rank, mean: ratings.mean)
-        case (.mlr, .ratings), (.lenet5, .ratings):
+        case (.mlr, .ratings), (.lenet5, .ratings), (.alexnet, .ratings):
             throw .unsuitable(
                 "model \(kind.rawValue) reads images, and the data set holds ratings; choose model mf")
         case (.mf, .images):
             throw .unsuitable(
-                "model mf reads ratings, and the data set holds images; choose model mlr or lenet5")
+                "model mf reads ratings, and the data set holds images; choose model mlr, lenet5 or alexnet")
         }
     }
 }

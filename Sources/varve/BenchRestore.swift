@@ -18,7 +18,7 @@ extension BenchCommand {
                 EXAMPLE: varve bench restore --model lenet5 --optimizer adam --error 1e-3 --slots-error 1e-2
                 """)
 
-        @Option(help: "mlr, lenet5 or mf.")
+        @Option(help: "mlr, lenet5, alexnet or mf.")
         var model = "lenet5"
 
         @Option(help: "sgd, momentum (sgd with momentum 0.9), adam or adagrad.")

@@ -17,7 +17,7 @@ extension BenchCommand {
         @Option(name: .shortAndLong, help: "The folder to write into; it is made when it isn't there.")
         var output: String
 
-        @Option(help: "mlr, lenet5 or mf.")
+        @Option(help: "mlr, lenet5, alexnet or mf.")
         var model = "lenet5"
 
         @Option(help: "sgd, momentum (sgd with momentum 0.9), adam or adagrad.")
@@ -114,7 +114,8 @@ extension BenchCommand {
 /// A model by name.
 func usualKind(_ name: String) throws(CommandFailure) -> ModelKind {
     guard let kind = ModelKind(rawValue: name) else {
-        throw CommandFailure("--model is mlr, lenet5 or mf, not \(name)", exitCode: CommandFailure.usage)
+        throw CommandFailure(
+            "--model is mlr, lenet5, alexnet or mf, not \(name)", exitCode: CommandFailure.usage)
     }
     return kind
 }

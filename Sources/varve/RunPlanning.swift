@@ -38,6 +38,7 @@ struct RunDescription: Codable {
             switch configuration.model.kind {
             case .mlr: .mlr(inputs: 784, classes: 10)
             case .lenet5: .lenet5
+            case .alexnet: .alexnet
             case .mf:
                 .mf(
                     users: users ?? 0, items: items ?? 0,
