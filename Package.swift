@@ -99,7 +99,7 @@ let package = Package(
             "LogicTests",
             [
                 "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
-                "ParameterState",
+                "ParameterState", "Training", "LCCheckpoint",
             ]),
         tests("SimulationTests", ["Simulation"]),
     ]

@@ -11,7 +11,11 @@ public struct ClusterConfiguration: Sendable, Codable, Hashable {
     }
     public enum Consistency: String, Sendable, Codable, CaseIterable { case bsp, ssp, asp }
     public enum OptimizerKind: String, Sendable, Codable, CaseIterable { case sgd, adagrad, adam }
-    public enum CodecKind: String, Sendable, Codable, CaseIterable { case lc, auto, exact }
+    public enum CodecKind: String, Sendable, Codable, CaseIterable { case lc, auto, exact, full, topn, scar }
+    public enum BlockOrder: String, Sendable, Codable, CaseIterable {
+        case priority, random
+        case roundRobin = "round-robin"
+    }
     public enum Entropy: String, Sendable, Codable, CaseIterable { case quick, best, huffman }
     public enum RecoveryMode: String, Sendable, Codable, CaseIterable { case rollback, partial }
 
@@ -58,6 +62,11 @@ public struct ClusterConfiguration: Sendable, Codable, Hashable {
         public var entropy = Entropy.quick
         /// ‖u − ũ‖ / ‖u‖ that each shard's slice keeps to; for `auto` alone, and then always given.
         public var error: Double?
+        /// The share of the elements (`topn`) or blocks (`scar`) that a checkpoint brings up to date; for these alone.
+        public var fraction: Double?
+        /// Elements of a block, and which blocks come first; for `scar` alone.
+        public var block: Int?
+        public var select: BlockOrder?
         static let exact = Codec(kind: .exact, bits: nil, entropy: .quick)
     }
     /// Which checkpoints outlive pruning: the newest `last`, and each `every`-th step.

@@ -53,7 +53,7 @@ extension ClusterConfiguration {
         checkpoint.writeQuorum = checkpoint.replicas / 2 + 1
         reader.integer("checkpoint.every", &checkpoint.every, 0...1_000_000)
         reader.codec("checkpoint.codec", &checkpoint.codec)
-        reader.codec("checkpoint.slots_codec", &checkpoint.slotsCodec)
+        reader.slotsCodec("checkpoint.slots_codec", &checkpoint.slotsCodec, following: checkpoint.codec)
         reader.integer("checkpoint.write_quorum", &checkpoint.writeQuorum, 1...64)
         reader.integer("checkpoint.replicas", &checkpoint.replicas, 1...64)
         reader.integer("checkpoint.base_every", &checkpoint.baseEvery, 1...1_000_000)

@@ -9,9 +9,9 @@ struct ConfigurationEntry {
 
 /// Collects the scalars under dotted paths, then hands them out by type and remembers what was wrong.
 struct ConfigurationReader {
-    private(set) var entries: [String: ConfigurationEntry] = [:]
+    var entries: [String: ConfigurationEntry] = [:]
     private(set) var problems: [ConfigurationError.Problem] = []
-    private var known: Set<String> = []
+    var known: Set<String> = []
     private let file: String
     private static let depthLimit = 8
     /// Keys that are understood but can't be obeyed yet.
@@ -130,39 +130,6 @@ struct ConfigurationReader {
         }
         let names = E.allCases.map(\.rawValue).joined(separator: ", ")
         report("'\(path)' must be one of \(names), not '\(entry.text)'", at: path)
-    }
-
-    mutating func codec(_ path: String, _ codec: inout ClusterConfiguration.Codec) {
-        choice("\(path).kind", &codec.kind, later: ["topn", "scar", "full"])
-        choice("\(path).entropy", &codec.entropy)
-        error("\(path).error", &codec)
-        if codec.kind != .lc { codec.bits = nil }
-        if entries["\(path).bits"]?.text == "all" {
-            codec.bits = nil
-            known.insert("\(path).bits")
-        } else {
-            integer("\(path).bits", &codec.bits, 1...16)
-        }
-    }
-
-    /// The relative error of kind auto, which has no default: it is for the user to say how much may be lost.
-    private mutating func error(_ path: String, _ codec: inout ClusterConfiguration.Codec) {
-        known.insert(path)
-        guard let entry = entries[path] else {
-            if codec.kind == .auto {
-                let kind = path.dropLast("error".count) + "kind"
-                report("'\(kind): auto' needs '\(path)', for example 1e-3", at: String(kind))
-            }
-            return
-        }
-        guard codec.kind == .auto else {
-            return report("'\(path)' is for kind auto alone, not \(codec.kind.rawValue)", at: path)
-        }
-        guard let error = Double(entry.text), error > 0, error < 1 else {
-            return report(
-                "'\(path)' must lie between 0 and 1, for example 1e-3, not '\(entry.text)'", at: path)
-        }
-        codec.error = error
     }
 
     /// Names each key that nothing asked for, with the nearest one that exists.

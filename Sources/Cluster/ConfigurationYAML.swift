@@ -30,10 +30,15 @@ extension ClusterConfiguration {
     }
 
     private func codec(_ name: String, _ codec: Codec) -> [String] {
-        [
+        var lines = [
             "  \(name):", "    kind: \(codec.kind.rawValue)",
             "    bits: \(codec.bits.map(String.init) ?? "all")", "    entropy: \(codec.entropy.rawValue)",
-        ] + (codec.error.map { ["    error: \($0)"] } ?? [])
+        ]
+        if let error = codec.error { lines.append("    error: \(error)") }
+        if let fraction = codec.fraction { lines.append("    fraction: \(fraction)") }
+        if let block = codec.block { lines.append("    block: \(block)") }
+        if let select = codec.select { lines.append("    select: \(select.rawValue)") }
+        return lines
     }
 
     /// Single quotes, doubled inside: nothing else is special there in YAML.

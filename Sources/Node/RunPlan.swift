@@ -10,6 +10,8 @@ public struct RunPlan: Sendable {
     public var optimizer: OptimizerKind
     public var codec: CodecSettings
     public var slotCodec: CodecSettings
+    /// What a delta brings up to date; nil for everything.
+    public var selection: PartialSelection?
     public var seed: UInt64
     /// Samples per worker and step.
     public var batch: Int
@@ -18,13 +20,15 @@ public struct RunPlan: Sendable {
 
     public init(
         settings: RunSettings, shape: ModelShape, optimizer: OptimizerKind, codec: CodecSettings,
-        slotCodec: CodecSettings, seed: UInt64, batch: Int, data: DataKind, dataPath: String?
+        slotCodec: CodecSettings, selection: PartialSelection? = nil, seed: UInt64, batch: Int,
+        data: DataKind, dataPath: String?
     ) {
         self.settings = settings
         self.shape = shape
         self.optimizer = optimizer
         self.codec = codec
         self.slotCodec = slotCodec
+        self.selection = selection
         self.seed = seed
         self.batch = batch
         self.data = data
@@ -40,6 +44,8 @@ public struct RunPlan: Sendable {
 
     /// A shard's state before anything is restored or initialized.
     public func makeShardState(_ shard: Int) -> ShardState {
-        ShardState(range: range(ofShard: shard), optimizer: optimizer, codec: codec, slotCodec: slotCodec)
+        ShardState(
+            range: range(ofShard: shard), optimizer: optimizer, codec: codec, slotCodec: slotCodec,
+            selection: selection, checkpointEvery: settings.checkpointEvery)
     }
 }

@@ -18,6 +18,8 @@ public final class ShardState {
     private let optimizer: OptimizerKind
     private let codec: CodecSettings
     private let slotCodec: CodecSettings
+    private let selection: PartialSelection?
+    private let checkpointEvery: UInt64
     private var slots: [FloatVector]
     private var reconstruction: [FloatVector]
     private var reconstructionStep: UInt64 = 0
@@ -27,11 +29,18 @@ public final class ShardState {
     /// - Parameters:
     ///   - codec: of the parameters.
     ///   - slotCodec: of each optimizer slot.
-    public init(range: Range<Int>, optimizer: OptimizerKind, codec: CodecSettings, slotCodec: CodecSettings) {
+    ///   - selection: what a delta brings up to date, parameters and slots alike; nil for everything.
+    ///   - checkpointEvery: steps from one checkpoint to the next, for selections that take turns.
+    public init(
+        range: Range<Int>, optimizer: OptimizerKind, codec: CodecSettings, slotCodec: CodecSettings,
+        selection: PartialSelection? = nil, checkpointEvery: UInt64 = 1
+    ) {
         self.range = range
         self.optimizer = optimizer
         self.codec = codec
         self.slotCodec = slotCodec
+        self.selection = selection
+        self.checkpointEvery = max(1, checkpointEvery)
         slots = optimizer.slotNames.map { _ in FloatVector(count: range.count) }
         reconstruction = (0...optimizer.slotNames.count).map { _ in FloatVector(count: range.count) }
         sum = FloatVector(count: range.count)
@@ -112,13 +121,19 @@ public final class ShardState {
         var encoder = FrameEncoder(
             kind: kind, step: step, baseDigest: kind == .base ? nil : reconstructionDigest,
             inheriting: context, chained: true)
+        let chosen = kind == .delta ? chosenRanges(step: step) : nil
         for (index, name) in sectionNames.enumerated() {
             var settings = index == 0 ? codec : slotCodec
             if OptimizerKind.isSumOfSquares(slot: name) { settings.domain = .squareRoots }
-            let target = fromReconstruction ? reconstruction[index].copy() : live(index)
+            if kind == .base || chosen != nil { settings.kind = .exact }
+            let live = live(index)
+            let target = fromReconstruction || chosen != nil ? reconstruction[index].copy() : live
+            for range in chosen ?? [] {
+                for element in range { target.mutable[element] = live.constant[element] }
+            }
             try encoder.add(
                 section: name, target: target.constant, reconstruction: reconstruction[index].mutable,
-                settings: kind == .base ? CodecSettings(kind: .exact, entropy: settings.entropy) : settings)
+                settings: settings)
         }
         let metadata = Self.metadata(step: step)
         try encoder.add(metadata: metadata)
@@ -127,6 +142,12 @@ public final class ShardState {
         reconstructionStep = step
         context = frame.context
         return frame
+    }
+
+    /// The elements that a partial checkpoint takes in; nil if it takes in all.
+    private func chosenRanges(step: UInt64) -> [Range<Int>]? {
+        selection?.chosen(
+            target: live(0).constant, saved: reconstruction[0].constant, turn: step / checkpointEvery)
     }
 
     private func live(_ index: Int) -> FloatVector {

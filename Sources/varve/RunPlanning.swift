@@ -3,6 +3,7 @@ import Foundation
 import LCCheckpoint
 import MachineCore
 import Node
+import ParameterState
 import Training
 
 /// What a coordinator tells every node that joins: the configuration, and the sizes that the data decides.
@@ -74,7 +75,8 @@ extension ClusterConfiguration {
         }
         settings.steps = UInt64(training.steps)
         settings.checkpointEvery = UInt64(checkpoint.every)
-        settings.baseEvery = UInt64(checkpoint.baseEvery)
+        // A full checkpoint is a base of its own.
+        settings.baseEvery = checkpoint.codec.kind == .full ? 1 : UInt64(checkpoint.baseEvery)
         settings.maxLag = checkpoint.maxLag
         settings.partialRecovery = recovery.mode == .partial
         settings.keepLast = checkpoint.keep.last
@@ -83,7 +85,9 @@ extension ClusterConfiguration {
         settings.lease = .milliseconds(timing.leaseMs)
         return RunPlan(
             settings: settings, shape: shape, optimizer: optimizerKind, codec: checkpoint.codec.settings,
-            slotCodec: checkpoint.slotsCodec.settings, seed: training.seed, batch: training.batch,
+            slotCodec: checkpoint.slotsCodec.settings,
+            selection: checkpoint.codec.selection(seed: training.seed), seed: training.seed,
+            batch: training.batch,
             data: dataKind,
             dataPath: data.path)
     }
@@ -103,6 +107,22 @@ extension ClusterConfiguration {
 }
 
 extension ClusterConfiguration.Codec {
+    /// What a delta brings up to date; nil for everything.
+    func selection(seed: UInt64) -> PartialSelection? {
+        guard let fraction else { return nil }
+        let order: PartialSelection.Order =
+            switch select ?? .priority {
+            case .priority: .priority
+            case .roundRobin: .roundRobin
+            case .random: .random(seed: seed)
+            }
+        return switch kind {
+        case .lc, .auto, .exact, .full: nil
+        case .topn: PartialSelection(rule: .topN, fraction: fraction)
+        case .scar: PartialSelection(rule: .blocks(size: block ?? 64, order), fraction: fraction)
+        }
+    }
+
     var settings: CodecSettings {
         let coder: CodecSettings.Entropy =
             switch entropy {
@@ -113,7 +133,7 @@ extension ClusterConfiguration.Codec {
         return switch kind {
         case .lc: CodecSettings(kind: .lc(bits: bits), entropy: coder)
         case .auto: CodecSettings(kind: .auto(error: error ?? 1e-3), entropy: coder)
-        case .exact: CodecSettings(kind: .exact, entropy: coder)
+        case .exact, .full, .topn, .scar: CodecSettings(kind: .exact, entropy: coder)
         }
     }
 }

@@ -21,6 +21,15 @@ import Testing
         #expect(try ClusterConfiguration.parse(yaml: first.yaml(), file: "r.yaml") == first)
     }
 
+    @Test(arguments: [
+        "{kind: full}", "{kind: topn, fraction: 0.05}", "{kind: scar, fraction: 0.125}",
+        "{kind: scar, fraction: 0.25, block: 16, select: round-robin}", "{kind: auto, error: 1e-3}",
+    ]) func codecReadsBackToItself(codec: String) throws {
+        let first = try ClusterConfiguration.parse(
+            yaml: "checkpoint: {codec: \(codec)}\n", file: "c.yaml", overrides: [])
+        #expect(try ClusterConfiguration.parse(yaml: first.yaml(), file: "r.yaml") == first)
+    }
+
     @Test func unknownKeyNamesLineAndNearest() {
         #expect(
             problems("cluster:\n  shards: 2\ncheckpoint:\n  evry: 1\n")
@@ -37,6 +46,30 @@ import Testing
         ("checkpoint:\n  codec: {kind: auto, error: 0}\n", "c.yaml:2: 'checkpoint.codec.error' must lie"),
         ("checkpoint:\n  codec: {kind: auto, error: 1}\n", "c.yaml:2: 'checkpoint.codec.error' must lie"),
         ("checkpoint:\n  codec:\n    error: 1e-3\n", "c.yaml:3: 'checkpoint.codec.error' is for kind auto"),
+        (
+            "checkpoint:\n  codec: {kind: topn}\n",
+            "c.yaml:2: 'checkpoint.codec.kind: topn' needs 'checkpoint.codec.fraction'"
+        ),
+        (
+            "checkpoint:\n  codec: {kind: scar, fraction: 1.5}\n",
+            "c.yaml:2: 'checkpoint.codec.fraction' must lie above 0"
+        ),
+        (
+            "checkpoint:\n  codec: {kind: topn, fraction: 0.1, block: 4}\n",
+            "c.yaml:2: 'checkpoint.codec.block' is for kind scar"
+        ),
+        (
+            "checkpoint:\n  codec: {fraction: 0.1}\n",
+            "c.yaml:2: 'checkpoint.codec.fraction' is for kind topn and scar"
+        ),
+        (
+            "checkpoint:\n  slots_codec: {kind: topn, fraction: 0.1}\n",
+            "c.yaml:2: 'checkpoint.slots_codec.kind: topn' is for"
+        ),
+        (
+            "checkpoint:\n  codec: {kind: full}\n  slots_codec: {kind: lc}\n",
+            "c.yaml:3: 'checkpoint.slots_codec.kind' must be exact"
+        ),
         ("training: 3\n", "c.yaml:1: 'training' must be a mapping"),
         ("a: &x 1\nb: *x\n", "c.yaml:1: '*' and '&'"),
         ("cluster: {shards: 2}\nmodel: *x\n", "c.yaml:2: not YAML"),
