@@ -42,8 +42,9 @@ public struct NodeID: Sendable, Hashable, Comparable, CustomStringConvertible {
             let role = Role(rawValue: String(text[..<dash])), role != .coordinator
         else { return nil }
         let digits = text[text.index(after: dash)...]
+        // One spelling for each place: `shard-07` is nothing.
         guard digits.utf8.count <= 9, digits.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }),
-            let index = Int(digits)
+            let index = Int(digits), digits.utf8.count == 1 || !digits.hasPrefix("0")
         else { return nil }
         self.init(role: role, index: index)
     }

@@ -16,11 +16,14 @@ enum Processes {
         return pid
     }
 
-    static func kill(_ pid: pid_t) {
-        guard pid > 0 else { return }
+    /// Kills a child; false if it had ended by itself before.
+    @discardableResult
+    static func kill(_ pid: pid_t) -> Bool {
+        guard pid > 0 else { return false }
         Glibc.kill(pid, SIGKILL)
         var status: Int32 = 0
         waitpid(pid, &status, 0)
+        return status & 0x7F == SIGKILL
     }
 
     /// Stays until the parent is gone: a child must not outlive a soak that was stopped.

@@ -13,6 +13,8 @@ struct Soak {
 
     private struct Outcome {
         var kills = 0
+        /// Peers that had ended by themselves, for example because they couldn't listen.
+        var ended = 0
         var wedgedLink: Int?
         var residentStartKiB = 0
         var residentEndKiB = 0
@@ -66,7 +68,8 @@ struct Soak {
             let victim = kill % peers.count
             let clock = clocks[min(victim, clocks.count - 1)]
             let started = Processes.nowMilliseconds
-            Processes.kill(peers[victim])
+            clock.killed()
+            if !Processes.kill(peers[victim]) { outcome.ended += 1 }
             usleep(min(30_000, period / 3))
             clock.restarted()
             peers[victim] = spawnPeer(port: ports[victim])
@@ -96,7 +99,7 @@ struct Soak {
 
     private func wedged(_ clocks: [LinkClock]) -> Int? {
         let now = Processes.nowMilliseconds
-        return clocks.firstIndex { now - $0.snapshot.last > Soak.wedgedMilliseconds }
+        return clocks.firstIndex { now - ($0.snapshot.waitingSince ?? now) > Soak.wedgedMilliseconds }
     }
 
     /// Closes every link on threads; the milliseconds until all were closed, or nil when one hung for 5 s.
@@ -138,13 +141,17 @@ struct Soak {
         let states = clocks.map(\.snapshot)
         let answers = states.map(\.answers).reduce(0, +)
         let pause = states.map(\.longestPause).max() ?? 0
+        let absence = states.map(\.longestAbsence).max() ?? 0
         let recovery = states.map(\.longestRecovery).max() ?? 0
         Console.say(
             "protocol \(options.candidate.rawValue), victim \(options.victim), nng \(NNGStatistics.version)")
         let end = outcome.wedgedLink.map { "WEDGED on link \($0)" } ?? "all links carry traffic"
         Console.say("  kills \(outcome.kills) of \(options.kills): \(end)")
+        Console.say("  peers that ended before they were killed: \(outcome.ended)")
         Console.say("  answers \(answers), wrong \(states.map(\.wrong).reduce(0, +))")
-        Console.say("  longest pause \(Int(pause)) ms, longest from restart to traffic \(Int(recovery)) ms")
+        Console.say(
+            "  longest pause \(Int(pause)) ms, longest from restart to traffic \(Int(recovery)) ms, "
+                + "longest absence of a killed peer \(Int(absence)) ms")
         let started = self.started
         for (link, state) in states.enumerated() {
             for pause in state.long {

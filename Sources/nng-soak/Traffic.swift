@@ -3,16 +3,25 @@ import NNG
 import Synchronization
 
 /// When a link last carried an answer, and the longest pauses that it made.
+///
+/// A pause counts from the last answer, or from the start of the peer's next process if that is later: a killed process is
+/// gone only when each of its threads has had its turn to end, which takes seconds on a busy machine and is no fault of a link.
 final class LinkClock: Sendable {
     struct State {
         var last = Processes.nowMilliseconds
+        var killedAt: Double?
         var restartedAt: Double?
+        /// From the kill of a peer to the start of the next.
+        var longestAbsence = 0.0
         var longestPause = 0.0
         var longestRecovery = 0.0
         var answers = 0
         var wrong = 0
         /// Pauses of more than a second: when they began, in ms since the start, and how long they were.
         var long: [(began: Double, milliseconds: Double)] = []
+
+        /// Since when an answer is overdue; nil while there is no peer.
+        var waitingSince: Double? { killedAt == nil ? max(last, restartedAt ?? last) : nil }
     }
 
     let state = Mutex(State())
@@ -21,8 +30,10 @@ final class LinkClock: Sendable {
     func answered() {
         let now = Processes.nowMilliseconds
         state.withLock { state in
-            state.longestPause = max(state.longestPause, now - state.last)
-            if now - state.last > 1000 { state.long.append((state.last, now - state.last)) }
+            if let since = state.waitingSince {
+                state.longestPause = max(state.longestPause, now - since)
+                if now - since > 1000 { state.long.append((since, now - since)) }
+            }
             if let started = state.restartedAt {
                 state.longestRecovery = max(state.longestRecovery, now - started)
                 state.restartedAt = nil
@@ -35,10 +46,19 @@ final class LinkClock: Sendable {
     /// Something came back that was never asked, or twice.
     func wrong() { state.withLock { $0.wrong += 1 } }
 
+    func killed() {
+        let now = Processes.nowMilliseconds
+        state.withLock { $0.killedAt = now }
+    }
+
     /// The peer was started again: the time to the next answer is a recovery.
     func restarted() {
         let now = Processes.nowMilliseconds
-        state.withLock { if $0.restartedAt == nil { $0.restartedAt = now } }
+        state.withLock { state in
+            state.longestAbsence = max(state.longestAbsence, now - (state.killedAt ?? now))
+            state.killedAt = nil
+            if state.restartedAt == nil { state.restartedAt = now }
+        }
     }
 
     var snapshot: State { state.withLock { $0 } }

@@ -15,7 +15,7 @@ import Wire
 
     @Test(arguments: [
         "", "-", "shard", "shard-", "-1", "shard--1", "shard-+1", "shard-1 ", " shard-1", "Shard-1",
-        "shard-1x",
+        "shard-1x", "shard-01", "shard-00",
         "shard_1", "coordinator-0", "shard-1234567890", "shard-٣", "shard-\0", "node-1", "shard-1-2",
     ])
     func anythingElseIsRefused(_ text: String) {
