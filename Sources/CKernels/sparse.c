@@ -3,26 +3,12 @@
 // An element is cold when its context is 0: no symbol that the context looks at differs from zero. A run is a number
 // of cold zeros; hot elements stand in between with symbols of their own. Two states take turns.
 
-#include "coder.h"
+#include "runs.h"
 #include "dispatch.h"
-
-// Below this a run is a token of its own; token 0 says that no cold element is to come that isn't zero.
-#define PLAIN_RUNS 16
-#define FOREVER SIZE_MAX
 
 // Events: an index into the steps, or bits as they are, or nothing.
 #define RAW 0x80000000u
 #define NOTHING 0xffffffffu
-
-static inline uint32_t run_token(size_t run, uint32_t *extra) {
-    if (run < PLAIN_RUNS) {
-        *extra = 0;
-        return 1 + (uint32_t)run;
-    }
-    uint32_t exponent = 63 - (uint32_t)__builtin_clzll(run);
-    *extra = exponent - 1;
-    return 1 + PLAIN_RUNS + 2 * (exponent - 4) + (uint32_t)(run >> (exponent - 1) & 1);
-}
 
 size_t ck_mask_words(size_t count) { return 2 * (count / 64 + 3); }
 
@@ -177,12 +163,7 @@ uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const uint16_t *symbo
         if (sink.next - buffer < 16) return NULL;
         uint32_t *state = &states[real & 1];
         if (event & RAW) {
-            uint32_t spare = CK_SCALE_BITS - (event >> 16 & 0x7fff);
-            if (*state >= ((LOWEST >> CK_SCALE_BITS) << 16) << spare) {
-                put_word(&sink, *state & 0xffff);
-                *state >>= 16;
-            }
-            *state = (*state >> spare) << CK_SCALE_BITS | (event & 0xfff) << spare | (*state & ((1u << spare) - 1));
+            *state = encode_bits(*state, event >> 16 & 0x7fff, event & 0xfff, &sink);
         } else {
             *state = encode_step(*state, model->steps + event, &sink);
         }
@@ -190,44 +171,6 @@ uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const uint16_t *symbo
     put_state(&sink, states[1]);
     put_state(&sink, states[0]);
     return sink.next;
-}
-
-typedef struct {
-    uint32_t states[2];
-    uint32_t turn;
-    source_t source;
-    bool failed;
-} reader_t;
-
-static inline uint32_t next_symbol(reader_t *reader, const uint16_t *slots, const uint32_t *info) {
-    uint32_t *state = &reader->states[reader->turn];
-    reader->turn ^= 1;
-    uint32_t symbol = take_symbol(state, slots, info);
-    if (!refill(state, &reader->source)) reader->failed = true;
-    return symbol;
-}
-
-static inline uint32_t next_bits(reader_t *reader, uint32_t count) {
-    if (count == 0) return 0;
-    uint32_t *state = &reader->states[reader->turn];
-    reader->turn ^= 1;
-    uint32_t spare = CK_SCALE_BITS - count;
-    uint32_t slot = *state & (CK_SCALE - 1);
-    *state = (*state >> CK_SCALE_BITS) << spare | (slot & ((1u << spare) - 1));
-    if (!refill(state, &reader->source)) reader->failed = true;
-    return slot >> spare;
-}
-
-static size_t next_run(reader_t *reader, const uint16_t *slots, const uint32_t *info) {
-    uint32_t token = next_symbol(reader, slots, info);
-    if (token == 0) return FOREVER;
-    if (token <= PLAIN_RUNS) return token - 1;
-    uint32_t exponent = (token - 1 - PLAIN_RUNS) / 2 + 4;
-    uint32_t half = (token - 1 - PLAIN_RUNS) & 1;
-    uint32_t extra = exponent - 1, low = extra > 12 ? 12 : extra;
-    size_t rest = next_bits(reader, low);
-    rest |= (size_t)next_bits(reader, extra - low) << low;
-    return (size_t)(2 | half) << (exponent - 1) | rest;
 }
 
 bool ck_decode_sparse(const ck_model *model, const uint8_t *bytes, size_t size, const uint8_t *above, size_t count,

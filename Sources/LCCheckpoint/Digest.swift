@@ -1,3 +1,4 @@
+import CKernels
 import CXXHash
 
 /// An XXH3-128 digest: finds damage and mix-ups; it isn't made to withstand forgers.
@@ -37,6 +38,10 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
 
     /// The digest of some bytes, with seed 0.
     public static func of(_ bytes: UnsafeRawBufferPointer) -> Digest {
+        var quick = ck_digest()
+        if ck_digest_bytes(bytes.baseAddress, bytes.count, &quick) {
+            return Digest(high: quick.high, low: quick.low)
+        }
         let hash = XXH3_128bits(bytes.baseAddress, bytes.count)
         return Digest(high: hash.high64, low: hash.low64)
     }
@@ -84,29 +89,19 @@ public enum StateDigest {
 struct StateDigestBuilder {
     private var entries: [(name: [UInt8], record: [UInt8])] = []
 
-    /// Sections above this are hashed by pieces of it, so that several cores can share the work.
-    private static let pieceBytes = 1 << 18
-
-    /// XXH3-128 of the bytes, or of the pieces' digests.
-    private static func digest(_ bytes: UnsafeRawBufferPointer, threads: Int) -> Digest {
-        guard bytes.count > pieceBytes else { return Digest.of(bytes) }
-        let count = (bytes.count + pieceBytes - 1) / pieceBytes
-        let digests = Results(count: count, Digest(high: 0, low: 0))
-        inParallel(count, threads: threads) { piece, _ in
-            let range = (piece * pieceBytes)..<min((piece + 1) * pieceBytes, bytes.count)
-            digests[piece] = Digest.of(UnsafeRawBufferPointer(rebasing: bytes[range]))
-        }
-        var record: [UInt8] = []
-        for digest in digests.all { record.append(digest: digest) }
-        return record.withUnsafeBytes { Digest.of($0) }
+    mutating func add(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer, threads: Int = 1) {
+        add(
+            name: name, format: format, bytes: bytes,
+            digest: SectionDigests([(format, bytes)]).digest(ofSection: 0, threads: threads))
     }
 
-    mutating func add(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer, threads: Int = 1) {
+    /// The same for a section whose digest is known.
+    mutating func add(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer, digest: Digest) {
         var record = [format.rawValue]
         record.append(varint: UInt64(bytes.count / format.byteCount))
         record.append(varint: UInt64(name.utf8.count))
         record.append(contentsOf: name.utf8)
-        record.append(digest: StateDigestBuilder.digest(bytes, threads: threads))
+        record.append(digest: digest)
         entries.append((Array(name.utf8), record))
     }
 

@@ -61,13 +61,22 @@ public struct Frame: Sendable {
     ) throws(CodecError) -> FrameContext {
         try check(base: digest)
         try check(sections)
-        let history = try decode(
-            sections, wanted: nil, keepsHistory: chained && header.kind == .delta, threads: threads)
-        var builder = StateDigestBuilder()
+        var members = [[(ElementFormat, UnsafeRawBufferPointer)]](repeating: [], count: scopes.count)
         for (section, layout) in zip(sections, header.sections) {
+            members[layout.scope].append((layout.format, UnsafeRawBufferPointer(section)))
+        }
+        let digests = members.map { SectionDigests($0) }
+        let history = try decode(
+            sections, wanted: nil, keepsHistory: chained && header.kind == .delta, digests: digests,
+            threads: threads)
+        var builder = StateDigestBuilder()
+        var places = [Int](repeating: 0, count: scopes.count)
+        for (section, layout) in zip(sections, header.sections) {
+            let digest = digests[layout.scope].digest(ofSection: places[layout.scope], threads: threads)
+            places[layout.scope] += 1
             builder.add(
                 name: layout.name, format: layout.format, bytes: UnsafeRawBufferPointer(section),
-                threads: threads)
+                digest: digest)
         }
         guard builder.finish(metadata: header.metadata) == header.stateDigest else {
             throw CodecError(
@@ -101,9 +110,11 @@ public struct Frame: Sendable {
     /// - Parameters:
     ///   - sections: nil for one that isn't wanted.
     ///   - wanted: for each scope the elements that are; nil for all.
+    ///   - digests: by scope, where all elements are wanted.
     /// - Returns: this frame's symbols, if they are to be kept.
     func decode(
-        _ sections: [UnsafeMutableRawBufferPointer?], wanted: [Range<Int>]?, keepsHistory: Bool, threads: Int
+        _ sections: [UnsafeMutableRawBufferPointer?], wanted: [Range<Int>]?, keepsHistory: Bool,
+        digests: [SectionDigests]? = nil, threads: Int
     ) throws(CodecError) -> SymbolHistory? {
         var members = [[ScopeMember]](repeating: [], count: scopes.count)
         for (section, layout) in zip(sections, header.sections) {
@@ -141,7 +152,7 @@ public struct Frame: Sendable {
                         try withBytes { (frame) throws(CodecError) in
                             try quantized.apply(
                                 to: vector, of: frame, blocks: blocks, previous: symbols, history: history,
-                                threads: threads)
+                                digests: digests?[index], threads: threads)
                         }
                     }
                 }

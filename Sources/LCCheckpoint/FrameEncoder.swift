@@ -34,7 +34,7 @@ public struct FrameEncoder {
     let context: FrameContext?
     var sections: [SectionLayout] = []
     var names: Set<[UInt8]> = []
-    var scopes: [[UInt8]] = []
+    var scopes: [ScopePayload] = []
     var histories: [[UInt8]?] = []
     var metadata: [UInt8] = []
     let keepsHistory: Bool
@@ -92,11 +92,14 @@ public struct FrameEncoder {
                     elementCount: source.target.count / source.format.byteCount, scope: scopes.count))
             names.insert(Array(source.name.utf8))
         }
-        encode(sources, settings)
-        for source in sources {
+        let digests = SectionDigests(
+            sources.map { ($0.format, UnsafeRawBufferPointer($0.reconstruction)) })
+        encode(sources, settings, digests)
+        for (index, source) in sources.enumerated() {
             digest.add(
                 name: source.name, format: source.format,
-                bytes: UnsafeRawBufferPointer(source.reconstruction), threads: threads)
+                bytes: UnsafeRawBufferPointer(source.reconstruction),
+                digest: digests.digest(ofSection: index, threads: threads))
         }
     }
 
@@ -122,42 +125,44 @@ public struct FrameEncoder {
     }
 
     /// Appends a scope's payload: codec, element count, and what the codec says.
-    private mutating func encode(_ sources: [SectionSource], _ settings: CodecSettings) {
+    private mutating func encode(
+        _ sources: [SectionSource], _ settings: CodecSettings, _ digests: SectionDigests
+    ) {
         let vector = ScopeVector(sources)
         let elements = vector.layout.count
         totals.elements += elements
         totals.rawBytes += sources.reduce(0) { $0 + $1.target.count }
-        var bytes: [UInt8] = []
+        var payload = ScopePayload()
         var history: [UInt8]?
         switch settings.kind {
         case .lc(let bits) where kind == .delta:
-            bytes.append(FrameFormat.lcCodec)
-            bytes.append(varint: UInt64(elements))
-            let buckets = BucketTable(vector, bits: bits, threads: threads)
-            history = encode(vector, buckets, counts: buckets.counts, settings.entropy, into: &bytes)
+            payload.head.append(FrameFormat.lcCodec)
+            payload.head.append(varint: UInt64(elements))
+            let (buckets, few) = BucketTable.listing(vector, bits: bits, threads: threads)
+            history = encode(vector, buckets, few, settings.entropy, digests, into: &payload)
         case .auto(let error) where kind == .delta:
             let isRoot = settings.domain == .squareRoots
-            history = encode(ScopeVector(sources, isRoot: isRoot), error: error, into: &bytes)
-            if bytes.isEmpty, !isRoot {
-                history = encodeBuckets(vector, error: error, settings.entropy, into: &bytes)
+            history = encode(ScopeVector(sources, isRoot: isRoot), error: error, into: &payload)
+            if payload.head.isEmpty, !isRoot {
+                history = encodeBuckets(vector, error: error, settings.entropy, digests, into: &payload)
             }
             // Nothing but the exact bits is near enough.
-            if bytes.isEmpty { fallthrough }
+            if payload.head.isEmpty { fallthrough }
         case .lc, .exact, .auto:
-            bytes.append(FrameFormat.exactCodec)
-            bytes.append(varint: UInt64(elements))
+            payload.head.append(FrameFormat.exactCodec)
+            payload.head.append(varint: UInt64(elements))
             encodeExact(
                 sources, isBase: kind == .base, entropy: settings.entropy, threads: threads, totals: &totals,
-                into: &bytes)
+                into: &payload.head)
         }
-        scopes.append(bytes)
+        scopes.append(payload)
         histories.append(history)
     }
 
-    /// Encodes a vector with a quantizer of any kind; returns its symbols for the next frame.
+    /// Encodes a vector by buckets; returns its symbols for the next frame.
     private mutating func encode(
-        _ vector: ScopeVector, _ quantizer: some DeltaQuantizer, counts: [Int],
-        _ entropy: CodecSettings.Entropy, into bytes: inout [UInt8]
+        _ vector: ScopeVector, _ buckets: BucketTable, _ few: FewDeltas?, _ entropy: CodecSettings.Entropy,
+        _ digests: SectionDigests, into payload: inout ScopePayload
     ) -> [UInt8]? {
         let previous = context?.history?.symbols(
             scope: scopes.count, count: vector.layout.count, of: baseDigest)
@@ -165,16 +170,18 @@ public struct FrameEncoder {
         if keepsHistory { next = [UInt8](repeating: 0, count: vector.layout.count) }
         withPointer(to: previous) { previous in
             withMutablePointer(to: &next) { next in
-                encodeQuantized(
-                    vector, quantizer, counts: counts, entropy: entropy, previous: previous, history: next,
-                    threads: threads, totals: &totals, into: &bytes)
+                let encoder = QuantizedEncoder(
+                    vector: vector, buckets: buckets, few: few, entropy: entropy, previous: previous,
+                    history: next, threads: threads, digests: digests)
+                encoder.encode(totals: &totals, into: &payload)
             }
         }
         return next
     }
 
     /// Encodes a vector to an error, if that can be done; returns its symbols for the next frame.
-    private mutating func encode(_ vector: ScopeVector, error: Double, into bytes: inout [UInt8]) -> [UInt8]?
+    private mutating func encode(_ vector: ScopeVector, error: Double, into payload: inout ScopePayload)
+        -> [UInt8]?
     {
         let count = vector.layout.count
         let previous = context?.history?.symbols(scope: scopes.count, count: count, of: baseDigest)
@@ -186,11 +193,11 @@ public struct FrameEncoder {
             }
         }
         guard let result else { return nil }
-        bytes.append(FrameFormat.autoCodec)
-        bytes.append(varint: UInt64(count))
-        result.head.write(into: &bytes)
-        write(result.exceptions, vector.layout, into: &bytes)
-        result.stream.write(into: &bytes)
+        payload.head.append(FrameFormat.autoCodec)
+        payload.head.append(varint: UInt64(count))
+        result.head.write(into: &payload.head)
+        write(result.exceptions, vector.layout, into: &payload.head)
+        payload.append(result.stream)
         totals.entropyBits += result.entropyBits
         totals.error += result.error
         totals.norm += result.norm
@@ -201,13 +208,14 @@ public struct FrameEncoder {
     /// Encodes a vector by every bucket, if that keeps to an error where uniform steps don't: where deltas are very
     /// small, or nearly all alike.
     private mutating func encodeBuckets(
-        _ vector: ScopeVector, error: Double, _ entropy: CodecSettings.Entropy, into bytes: inout [UInt8]
+        _ vector: ScopeVector, error: Double, _ entropy: CodecSettings.Entropy, _ digests: SectionDigests,
+        into payload: inout ScopePayload
     ) -> [UInt8]? {
         let buckets = BucketTable(vector, bits: nil, threads: threads)
         guard relativeError(vector, buckets) <= error else { return nil }
-        bytes.append(FrameFormat.lcCodec)
-        bytes.append(varint: UInt64(vector.layout.count))
-        return encode(vector, buckets, counts: buckets.counts, entropy, into: &bytes)
+        payload.head.append(FrameFormat.lcCodec)
+        payload.head.append(varint: UInt64(vector.layout.count))
+        return encode(vector, buckets, nil, entropy, digests, into: &payload)
     }
 
     private func check(_ sources: [SectionSource], _ settings: CodecSettings) throws(CodecError) {
@@ -242,6 +250,20 @@ public struct FrameEncoder {
                 throw CodecError(.invalidArgument, "section \(source.name) isn't floating-point: use exact")
             }
         }
+    }
+}
+
+/// A scope's bytes; the blocks at their end stay apart until the frame is put together.
+struct ScopePayload {
+    var head: [UInt8] = []
+    private(set) var blocks: [[UInt8]] = []
+
+    var byteCount: Int { blocks.reduce(head.count) { $0 + $1.count } }
+
+    /// Appends a stream, after which nothing comes.
+    mutating func append(_ stream: EncodedStream) {
+        stream.writeHead(into: &head)
+        blocks = stream.bodies
     }
 }
 

@@ -113,7 +113,7 @@ extension FrameEncoder {
         if let context, context.metadata == metadata { flags |= FrameFormat.metadataInherited }
         if totals.usesPrevious { flags |= FrameFormat.previousNeeded }
         var bytes = FrameFormat.magic
-        bytes.reserveCapacity(128 + scopes.reduce(0) { $0 + $1.count + 10 })
+        bytes.reserveCapacity(128 + scopes.reduce(metadata.count) { $0 + $1.byteCount + 10 })
         bytes.append(FrameFormat.version)
         bytes.append(flags)
         bytes.append(contentsOf: repeatElement(0, count: 6))
@@ -131,8 +131,9 @@ extension FrameEncoder {
         }
         bytes.append(varint: UInt64(scopes.count))
         for scope in scopes {
-            bytes.append(varint: UInt64(scope.count))
-            bytes.append(contentsOf: scope)
+            bytes.append(varint: UInt64(scope.byteCount))
+            bytes.append(contentsOf: scope.head)
+            for block in scope.blocks { bytes.append(contentsOf: block) }
         }
         if kind == .base {
             // A base of nothing but zeros would look like a bomb: it is padded up to what readers grant.

@@ -5,44 +5,26 @@ import CKernels
 // Invariants: a bucket is the top nine bits of a delta, its key. Exponent field 0 is the zero bucket and never kept;
 // exponent field 255 is no bucket but an exception. Symbol 0 is zero, symbol k the k-th promoted bucket.
 
-/// What turns deltas into symbols and symbols into values. Symbol 0 leaves an element as it is.
-protocol DeltaQuantizer: Sendable {
-    /// The value that each symbol adds; the first is zero.
-    var values: [Float] { get }
-
-    /// Appends what a reader needs to know of the values.
-    func writeHead(into output: inout [UInt8])
-
-    /// Writes each element's symbol and adds its value to the reconstruction, in Float32.
-    ///
-    /// Zero is added too: −0.0 becomes +0.0, as IEEE 754 has it. Where the delta isn't finite the symbol is zero.
-    ///
-    /// - Returns: ‖u − ũ‖² and ‖u‖²; not finite when an element isn't.
-    func quantize(
-        _ target: UnsafePointer<Float>, _ reconstruction: UnsafeMutablePointer<Float>, count: Int,
-        into symbols: UnsafeMutablePointer<UInt16>
-    ) -> ck_sums
-}
-
-private let keyCount = 512
+/// Sign and exponent.
+let keyCount = 512
 /// The bits of infinity: what is at or above isn't finite.
 let infinityBits: UInt32 = 0x7f80_0000
 
 /// The promoted buckets, and the symbols that they stand for.
-struct BucketTable: DeltaQuantizer {
+struct BucketTable: Sendable {
     /// Kept buckets are 2^bits − 1; nil for all.
     let bits: Int?
     private(set) var values: [Float] = [0]
     /// Elements of each symbol.
     private(set) var counts: [Int]
 
-    private var symbolByKey = [UInt16](repeating: 0, count: keyCount)
+    private(set) var symbolByKey = [UInt16](repeating: 0, count: keyCount)
     private var valueByKey = [Float](repeating: 0, count: keyCount)
     private var lowest: UInt32 = 255
     private var highest: UInt32 = 254
 
     /// - Parameter keys: the buckets to keep, in order.
-    private init(_ ranges: ck_ranges, keys: ArraySlice<Int>, elements: Int, bits: Int?) {
+    init(_ ranges: ck_ranges, keys: ArraySlice<Int>, elements: Int, bits: Int?) {
         self.bits = bits
         counts = [0]
         withUnsafeBytes(of: ranges) { raw in
@@ -104,7 +86,7 @@ struct BucketTable: DeltaQuantizer {
     }
 
     /// The keys that occur, the largest exponent first, of two with the same exponent the positive one.
-    private static func presentKeys(_ ranges: ck_ranges, from top: Int, to floor: Int) -> [Int] {
+    static func presentKeys(_ ranges: ck_ranges, from top: Int, to floor: Int) -> [Int] {
         withUnsafeBytes(of: ranges) { raw in
             let tallies = UnsafeRawBufferPointer(rebasing: raw[(8 * keyCount)...])
             return stride(from: top, through: floor, by: -1).flatMap { [$0, $0 + 256] }.filter {
@@ -113,22 +95,50 @@ struct BucketTable: DeltaQuantizer {
         }
     }
 
+    /// Deltas of some keys.
+    static func tally(_ ranges: ck_ranges, _ keys: [Int]) -> Int {
+        withUnsafeBytes(of: ranges) { raw in
+            let tallies = UnsafeRawBufferPointer(rebasing: raw[(8 * keyCount)...])
+            return keys.reduce(0) {
+                $0 + Int(tallies.loadUnaligned(fromByteOffset: 8 * $1, as: UInt64.self))
+            }
+        }
+    }
+
+    /// Appends what a reader needs to know of the values.
     func writeHead(into output: inout [UInt8]) {
         output.append(UInt8(bits ?? 0))
         output.append(varint: UInt64(values.count - 1))
         for value in values.dropFirst() { output.append(littleEndian: value.bitPattern) }
     }
 
+    /// Writes each element's symbol and adds its value to the reconstruction, in Float32.
+    ///
+    /// Zero is added too: −0.0 becomes +0.0, as IEEE 754 has it. Where the delta isn't finite the symbol is zero.
+    ///
+    /// - Returns: ‖u − ũ‖² and ‖u‖²; not finite when an element isn't.
     func quantize(
         _ target: UnsafePointer<Float>, _ reconstruction: UnsafeMutablePointer<Float>, count: Int,
         into symbols: UnsafeMutablePointer<UInt16>
     ) -> ck_sums {
+        withKernel { ck_quantize(target, reconstruction, count, $0, symbols) }
+    }
+
+    /// Adds the values of listed deltas to the reconstruction; `few` then has symbols for deltas, and no zeros.
+    func quantize(
+        _ target: UnsafePointer<Float>, _ reconstruction: UnsafeMutablePointer<Float>, count: Int,
+        _ few: inout ck_few
+    ) -> ck_sums {
+        withKernel { ck_quantize_few(target, reconstruction, count, $0, &few) }
+    }
+
+    private func withKernel<Result>(_ body: (UnsafePointer<ck_buckets>) -> Result) -> Result {
         symbolByKey.withUnsafeBufferPointer { symbolByKey in
             valueByKey.withUnsafeBufferPointer { valueByKey in
                 var buckets = ck_buckets(
                     symbols: symbolByKey.baseAddress.unsafelyUnwrapped,
                     values: valueByKey.baseAddress.unsafelyUnwrapped, lowest: lowest, highest: highest)
-                return ck_quantize(target, reconstruction, count, &buckets, symbols)
+                return body(&buckets)
             }
         }
     }

@@ -246,7 +246,7 @@ func encodeUniform(
 }
 
 /// ‖u − ũ‖ / ‖u‖ that a quantizer would leave, without changing anything.
-func relativeError(_ vector: ScopeVector, _ quantizer: some DeltaQuantizer) -> Double {
+func relativeError(_ vector: ScopeVector, _ quantizer: BucketTable) -> Double {
     let room = UnsafeMutablePointer<Float>.allocate(capacity: 3 * pieceCount)
     let symbols = UnsafeMutablePointer<UInt16>.allocate(capacity: pieceCount)
     defer {

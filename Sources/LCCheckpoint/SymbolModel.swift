@@ -250,46 +250,33 @@ struct SymbolModel: Sendable {
     }
 }
 
-/// Memory that blocks are worked on in, one after another.
-final class BlockScratch {
-    let symbols: UnsafeMutableBufferPointer<UInt16>
-    let contexts: UnsafeMutablePointer<UInt16>
-    let words: UnsafeMutablePointer<UInt64>
-    private var eventBuffer = UnsafeMutableBufferPointer<UInt32>(start: nil, count: 0)
-    private var byteBuffer = UnsafeMutableBufferPointer<UInt8>(start: nil, count: 0)
-    private var floatBuffer = UnsafeMutableBufferPointer<Float>(start: nil, count: 0)
+extension SymbolModel {
+    /// Sparse and without contexts: zeros need not be looked at.
+    var takesLists: Bool { isSparse && contexts.count == 1 }
 
-    /// For blocks of at most `count` symbols.
-    init(count: Int) {
-        symbols = .allocate(capacity: count)
-        contexts = .allocate(capacity: count)
-        words = .allocate(capacity: ck_mask_words(count))
+    /// Appends the body of a block that is listed by pieces; of zeros alone there is none.
+    func encode(_ pieces: UnsafeBufferPointer<ck_few>, scratch: BlockScratch, into output: inout [UInt8]) {
+        let listed = pieces.reduce(0) { $0 + $1.count }
+        guard listed > 0, let first = pieces.baseAddress else { return }
+        let capacity = 8 * listed + 16
+        let buffer = scratch.bytes(capacity)
+        let start = withKernel { ck_encode_few($0, first, pieces.count, buffer, capacity) }
+        output.append(contentsOf: UnsafeBufferPointer(start: start, count: buffer + capacity - start))
     }
 
-    func events(_ count: Int) -> UnsafeMutablePointer<UInt32> {
-        grow(&eventBuffer, count)
-    }
-
-    func bytes(_ count: Int) -> UnsafeMutablePointer<UInt8> { grow(&byteBuffer, count) }
-
-    func floats(_ count: Int) -> UnsafeMutablePointer<Float> { grow(&floatBuffer, count) }
-
-    private func grow<Element: BitwiseCopyable>(
-        _ buffer: inout UnsafeMutableBufferPointer<Element>, _ count: Int
-    ) -> UnsafeMutablePointer<Element> {
-        if buffer.count < max(count, 1) {
-            buffer.deallocate()
-            buffer = .allocate(capacity: max(count, 1))
+    /// Reads the body of a block of `count` symbols as a list.
+    func decode(
+        _ body: UnsafeRawBufferPointer, count: Int, scratch: BlockScratch
+    ) throws(CodecError) -> SymbolList {
+        let places = scratch.events(2 * max(count, 1))
+        let symbols = places + max(count, 1)
+        guard let bytes = body.bindMemory(to: UInt8.self).baseAddress, !body.isEmpty else {
+            return SymbolList(places: places, symbols: symbols, count: 0)
         }
-        return buffer.baseAddress.unsafelyUnwrapped
-    }
-
-    deinit {
-        symbols.deallocate()
-        contexts.deallocate()
-        words.deallocate()
-        eventBuffer.deallocate()
-        byteBuffer.deallocate()
-        floatBuffer.deallocate()
+        let found = withKernel { ck_decode_few($0, bytes, body.count, count, places, symbols) }
+        guard (0...count).contains(found) else {
+            throw .malformed("frame is damaged: a block doesn't hold its \(count) symbols")
+        }
+        return SymbolList(places: places, symbols: symbols, count: found)
     }
 }

@@ -20,6 +20,8 @@ enum StreamCoder: UInt8 {
     case raw = 3
     /// Levels by arithmetic coding with mixed contexts.
     case mixed = 4
+    /// Huffman codes of groups of symbols.
+    case groups = 5
 }
 
 /// Blocks of 2^k symbols.
@@ -61,14 +63,28 @@ enum BlockCoder: Sendable {
     case contexts(SymbolModel)
     case raw
     case mixed(usesPrevious: Bool)
+    case groups(GroupCode)
 
     /// The previous frame's symbols are needed.
     var usesPrevious: Bool {
         switch self {
-        case .constant, .huffman, .raw: false
+        case .constant, .huffman, .raw, .groups: false
         case .contexts(let model): model.contexts.usesPrevious
         case .mixed(let usesPrevious): usesPrevious
         }
+    }
+
+    /// Blocks can be coded from lists of what isn't zero.
+    var takesLists: Bool {
+        if case .contexts(let model) = self { return model.takesLists }
+        return false
+    }
+
+    /// Appends the body of a block that is listed by pieces.
+    ///
+    /// - Precondition: `takesLists`.
+    func encode(_ pieces: UnsafeBufferPointer<ck_few>, scratch: BlockScratch, into output: inout [UInt8]) {
+        if case .contexts(let model) = self { model.encode(pieces, scratch: scratch, into: &output) }
     }
 
     /// The stream's head, up to the block size.
@@ -88,6 +104,9 @@ enum BlockCoder: Sendable {
         case .mixed(let usesPrevious):
             output.append(StreamCoder.mixed.rawValue)
             output.append(usesPrevious ? 1 : 0)
+        case .groups(let code):
+            output.append(StreamCoder.groups.rawValue)
+            code.write(into: &output)
         }
     }
 
@@ -104,6 +123,7 @@ enum BlockCoder: Sendable {
         case .raw: output.append(contentsOf: symbols.lazy.map { UInt8(truncatingIfNeeded: $0) })
         case .mixed(let usesPrevious):
             output.append(contentsOf: encodeLevels(symbols, previous: usesPrevious ? previous : nil))
+        case .groups(let code): code.encode(symbols, scratch: scratch, into: &output)
         }
     }
 }
@@ -116,16 +136,24 @@ struct EncodedStream {
 
     var byteCount: Int { blocks.reduce(0) { $0 + $1.count } }
 
-    func write(into output: inout [UInt8]) {
+    /// The blocks as they are written: a constant needs none.
+    var bodies: [[UInt8]] {
+        if case .constant = coder { return [] }
+        return blocks
+    }
+
+    /// Appends everything before the blocks.
+    func writeHead(into output: inout [UInt8]) {
         coder.write(into: &output)
         if case .constant = coder { return }
         output.append(UInt8(blockSize.log2))
-        if blocks.count > 1 {
-            for block in blocks { output.append(varint: UInt64(block.count)) }
-        } else {
-            output.append(varint: UInt64(blocks.first?.count ?? 0))
-        }
-        for block in blocks { output.append(contentsOf: block) }
+        for block in blocks { output.append(varint: UInt64(block.count)) }
+        if blocks.isEmpty { output.append(varint: 0) }
+    }
+
+    func write(into output: inout [UInt8]) {
+        writeHead(into: &output)
+        for body in bodies { output.append(contentsOf: body) }
     }
 }
 
@@ -146,6 +174,7 @@ struct SymbolStream: Sendable {
         case contexts(SymbolModel)
         case raw
         case mixed
+        case groups(GroupDecoder)
     }
 
     /// Reads heads and sizes, and skips the bodies.
@@ -184,6 +213,7 @@ struct SymbolStream: Sendable {
             }
             usesPrevious = code == 1
             coder = .mixed
+        case .groups: coder = .groups(try GroupDecoder(&reader, alphabet: alphabet))
         }
         self.usesPrevious = usesPrevious
         blockSize = try BlockSize(&reader)
@@ -212,11 +242,27 @@ struct SymbolStream: Sendable {
         case .contexts(let model): model.isSparse ? "runs" : "rans"
         case .raw: "raw"
         case .mixed: "mixed"
+        case .groups: "groups"
         }
     }
 
     /// Bytes of all blocks.
     var bodyBytes: Int { bodies.reduce(0) { $0 + $1.count } }
+
+    /// Reads one block of a frame as a list of what isn't zero; nil where the coder doesn't lend itself to it.
+    func decodeList(
+        block: Int, of frame: UnsafeRawBufferPointer, count: Int, scratch: BlockScratch
+    ) throws(CodecError) -> SymbolList? {
+        switch coder {
+        case .constant(0):
+            let nothing = scratch.events(1)
+            return SymbolList(places: nothing, symbols: nothing, count: 0)
+        case .contexts(let model) where model.takesLists:
+            return try model.decode(
+                UnsafeRawBufferPointer(rebasing: frame[bodies[block]]), count: count, scratch: scratch)
+        case .constant, .contexts, .huffman, .raw, .mixed, .groups: return nil
+        }
+    }
 
     /// Reads one block of a frame.
     ///
@@ -232,6 +278,7 @@ struct SymbolStream: Sendable {
         switch coder {
         case .constant: break
         case .huffman(let decoder): try decoder.decode(body, into: symbols)
+        case .groups(let decoder): try decoder.decode(body, scratch: scratch, into: symbols)
         case .contexts(let model):
             if usesPrevious, previous == nil {
                 throw CodecError(.baseMismatch, "the frame needs the symbols of the frame before it")
@@ -257,4 +304,11 @@ struct SymbolStream: Sendable {
             }
         }
     }
+}
+
+/// The symbols of a block that aren't zero, by their places in it.
+struct SymbolList {
+    var places: UnsafePointer<UInt32>
+    var symbols: UnsafePointer<UInt32>
+    var count: Int
 }

@@ -131,6 +131,8 @@ struct PlainDecoder {
         let model = coder == 2 ? try Model(&self, alphabet) : nil
         let lengths = coder == 1 ? try codeLengths(alphabet) : []
         let mixesPrevious = coder == 4 ? try take(1) == [1] : false
+        let groupSize = coder == 5 ? Int(try take(1)[0]) : 1
+        let groups = coder == 5 ? try groupLengths(alphabet, groupSize) : []
         let size = 1 << Int(try take(1)[0])
         var sizes: [Int] = []
         for _ in 0..<max(1, (count + size - 1) / size) { sizes.append(try varint()) }
@@ -143,6 +145,7 @@ struct PlainDecoder {
             var body = PlainDecoder(bytes: try take(length), at: 0, previous: above.map { min($0, 255) })
             switch coder {
             case 1: result += try body.huffman(own, lengths)
+            case 5: result += try body.groups(own, groups, groupSize, alphabet)
             case 2: result += try body.contexts(own, model!)
             case 3: result += try body.take(own).map { Int($0) }
             case 4:
@@ -165,7 +168,14 @@ struct PlainDecoder {
         return (0..<alphabet).map { symbol in (0..<5).reduce(0) { $0 + table[5 * symbol + $1] << $1 } }
     }
 
-    private mutating func huffman(_ count: Int, _ lengths: [Int]) throws -> [Int] {
+    private mutating func groupLengths(_ alphabet: Int, _ size: Int) throws -> [Int] {
+        let count = (0..<size).reduce(1) { product, _ in product * alphabet }
+        let table = PlainDecoder.bits(try take((count + 1) / 2))
+        return (0..<count).map { group in (0..<4).reduce(0) { $0 + table[4 * group + $1] << $1 } }
+    }
+
+    /// A canonical code's symbols by their codes.
+    private static func codes(_ lengths: [Int]) -> [[Int]: Int] {
         var symbols: [[Int]: Int] = [:]
         var code = 0
         for length in 1...24 {
@@ -175,6 +185,36 @@ struct PlainDecoder {
             }
             code <<= 1
         }
+        return symbols
+    }
+
+    private mutating func groups(
+        _ count: Int, _ lengths: [Int], _ size: Int, _ alphabet: Int
+    ) throws -> [Int] {
+        let groups = PlainDecoder.codes(lengths)
+        let sizes = [try varint(), try varint(), try varint()]
+        let quarter = (count + 4 * size - 1) / (4 * size) * size
+        var result: [Int] = []
+        for stream in 0..<4 {
+            let bits = PlainDecoder.bits(try take(stream < 3 ? sizes[stream] : bytes.count - at))
+            var prefix: [Int] = []
+            var position = 0
+            while result.count < min(quarter * (stream + 1), count) {
+                prefix.append(bits[position])
+                position += 1
+                guard var group = groups[prefix] else { continue }
+                for _ in 0..<size {
+                    if result.count < count { result.append(group % alphabet) }
+                    group /= alphabet
+                }
+                prefix = []
+            }
+        }
+        return result
+    }
+
+    private mutating func huffman(_ count: Int, _ lengths: [Int]) throws -> [Int] {
+        let symbols = PlainDecoder.codes(lengths)
         let sizes = [try varint(), try varint(), try varint()]
         let quarter = (count + 3) / 4
         var result: [Int] = []

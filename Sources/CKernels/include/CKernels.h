@@ -31,6 +31,29 @@ void ck_ranges_merge(ck_ranges *into, const ck_ranges *other);
 /// Adds the deltas target - previous to `ranges`. What it holds is complete for exponents from top - window on.
 void ck_scan(const float *target, const float *previous, size_t count, uint32_t window, ck_ranges *ranges);
 
+/// Squares summed in double precision: of what is missed, and of the target.
+typedef struct {
+    double error;
+    double norm;
+} ck_sums;
+
+/// The deltas of a piece that aren't small, and what else there is to know of it.
+typedef struct {
+    // Where they are, and their bits.
+    uint32_t *places;
+    uint32_t *deltas;
+    size_t count;
+    // The small deltas' squares, and the target's.
+    ck_sums sums;
+    // An element of the previous state is -0.0.
+    bool has_negative_zero;
+} ck_few;
+
+/// Lists the deltas target - previous whose exponent is `floor` (at least 1) or more, and adds them to `ranges`. There is
+/// room for all.
+void ck_list(const float *target, const float *previous, size_t count, uint32_t floor, ck_ranges *ranges,
+             ck_few *few);
+
 /// How a delta becomes a symbol, and a symbol a value.
 typedef struct {
     // By key.
@@ -41,20 +64,23 @@ typedef struct {
     uint32_t highest;
 } ck_buckets;
 
-/// Squares summed in double precision: of what is missed, and of the target.
-typedef struct {
-    double error;
-    double norm;
-} ck_sums;
-
 /// Writes symbols, adds their values to the reconstruction.
 ck_sums ck_quantize(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
                     uint16_t *symbols);
+/// The same for listed deltas, the others being zero: afterwards `few` lists what isn't zero, with symbols for deltas.
+ck_sums ck_quantize_few(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
+                        ck_few *few);
 /// Squares of target - reconstruction, and of target.
 ck_sums ck_error(const float *target, const float *reconstruction, size_t count);
 /// Adds each symbol's value to the reconstruction. Every symbol is below `alphabet`.
 void ck_apply(const uint16_t *symbols, size_t count, const float *values, uint32_t alphabet,
               float *reconstruction);
+/// The same for symbols at a few places, in order and below `end`; reconstruction[0] is at place `first`. Zeros are not
+/// added elsewhere: see ck_add_zero. Returns how many were below the end.
+size_t ck_apply_few(const uint32_t *places, const uint32_t *symbols, size_t count, size_t first, size_t end,
+                    const float *values, float *reconstruction);
+/// Makes -0.0 +0.0, as adding zero does.
+void ck_add_zero(float *reconstruction, size_t count);
 /// Whether a symbol isn't zero.
 bool ck_any(const uint16_t *symbols, size_t count);
 /// Copies symbols clipped to 255.
@@ -131,6 +157,31 @@ uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const uint16_t *symbo
 bool ck_decode_sparse(const ck_model *model, const uint8_t *bytes, size_t size, const uint8_t *_Nullable above,
                       size_t count, uint16_t *scratch, uint64_t *words, uint16_t *symbols);
 
+/// The pieces that few deltas are listed by.
+#define CK_PIECE 65536
+
+/// Encodes a sparse block without contexts from the lists of its pieces, which hold symbols that aren't zero: 8 bytes for
+/// each and 16 more are enough.
+uint8_t *ck_encode_few(const ck_model *model, const ck_few *pieces, size_t count, uint8_t *buffer, size_t capacity);
+/// The same backwards: lists at most `count` symbols; -1 when the bytes make no block of `count` symbols.
+ptrdiff_t ck_decode_few(const ck_model *model, const uint8_t *bytes, size_t size, size_t count, uint32_t *places,
+                        uint32_t *symbols);
+
+#define CK_GROUP_BITS 11
+#define CK_GROUP_SYMBOLS 6
+
+/// Packs the codes of groups of `group` symbols, filled up with zeros: codes[index] has a code's bits below bit 16 and its
+/// length above; the first symbol counts least in the index. Returns the bytes: at most 11 bits for each group; `bytes` has
+/// room for eight more.
+size_t ck_pack_groups(const uint32_t *codes, uint32_t alphabet, uint32_t group, const uint16_t *symbols, size_t count,
+                      uint8_t *bytes);
+/// Reads four streams of `quarter` symbols, the last of them fewer. By the next 11 bits: `entries` has the symbols of whole
+/// groups as bytes, up to six, their number in byte 6 and their bits in byte 7; `lengths` has the first group's bits.
+/// `scratch` has room for 4 * (quarter + 8) bytes. False when the streams don't end where they should.
+bool ck_unpack_groups(const uint64_t *entries, const uint8_t *lengths, uint32_t group,
+                      const uint8_t *_Nonnull const *_Nonnull bytes, const size_t *sizes, size_t quarter, size_t count,
+                      uint8_t *scratch, uint16_t *symbols);
+
 /// n * log2(n), close enough to choose by.
 double ck_nlog2n(uint32_t n);
 
@@ -138,6 +189,15 @@ double ck_nlog2n(uint32_t n);
 /// many entries for each table, and `map` names each context's. Returns the bits of symbols and tables together.
 double ck_cluster(const uint32_t *counts, uint32_t contexts, uint32_t alphabet, uint32_t most, uint8_t *map,
                   uint32_t *tables, uint32_t *table_count);
+
+/// An XXH3-128 digest.
+typedef struct {
+    uint64_t high;
+    uint64_t low;
+} ck_digest;
+
+/// Digests bytes; false when this machine has nothing quicker than the system's library.
+bool ck_digest_bytes(const void *_Nullable bytes, size_t count, ck_digest *digest);
 
 /// Calls `body` for 0 to count - 1, on up to `threads` threads, at most 64, this one included. `worker` is below
 /// `threads`, and no two calls with the same worker run at once.

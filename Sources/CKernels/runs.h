@@ -1,0 +1,69 @@
+// What sparse blocks are made of: runs of cold zeros as tokens, and two states that take turns.
+#ifndef CK_RUNS_H
+#define CK_RUNS_H
+
+#include "coder.h"
+
+// Below this a run is a token of its own; token 0 says that no cold element is to come that isn't zero.
+#define PLAIN_RUNS 16
+#define FOREVER SIZE_MAX
+
+static inline uint32_t run_token(size_t run, uint32_t *extra) {
+    if (run < PLAIN_RUNS) {
+        *extra = 0;
+        return 1 + (uint32_t)run;
+    }
+    uint32_t exponent = 63 - (uint32_t)__builtin_clzll(run);
+    *extra = exponent - 1;
+    return 1 + PLAIN_RUNS + 2 * (exponent - 4) + (uint32_t)(run >> (exponent - 1) & 1);
+}
+
+// Bits as they are, at most 12, as from a table in which all have the same frequency.
+static inline uint32_t encode_bits(uint32_t state, uint32_t count, uint32_t bits, sink_t *sink) {
+    uint32_t spare = CK_SCALE_BITS - count;
+    if (state >= ((LOWEST >> CK_SCALE_BITS) << 16) << spare) {
+        put_word(sink, state & 0xffff);
+        state >>= 16;
+    }
+    return (state >> spare) << CK_SCALE_BITS | bits << spare | (state & ((1u << spare) - 1));
+}
+
+typedef struct {
+    uint32_t states[2];
+    uint32_t turn;
+    source_t source;
+    bool failed;
+} reader_t;
+
+static inline uint32_t next_symbol(reader_t *reader, const uint16_t *slots, const uint32_t *info) {
+    uint32_t *state = &reader->states[reader->turn];
+    reader->turn ^= 1;
+    uint32_t symbol = take_symbol(state, slots, info);
+    if (!refill(state, &reader->source)) reader->failed = true;
+    return symbol;
+}
+
+static inline uint32_t next_bits(reader_t *reader, uint32_t count) {
+    if (count == 0) return 0;
+    uint32_t *state = &reader->states[reader->turn];
+    reader->turn ^= 1;
+    uint32_t spare = CK_SCALE_BITS - count;
+    uint32_t slot = *state & (CK_SCALE - 1);
+    *state = (*state >> CK_SCALE_BITS) << spare | (slot & ((1u << spare) - 1));
+    if (!refill(state, &reader->source)) reader->failed = true;
+    return slot >> spare;
+}
+
+static inline size_t next_run(reader_t *reader, const uint16_t *slots, const uint32_t *info) {
+    uint32_t token = next_symbol(reader, slots, info);
+    if (token == 0) return FOREVER;
+    if (token <= PLAIN_RUNS) return token - 1;
+    uint32_t exponent = (token - 1 - PLAIN_RUNS) / 2 + 4;
+    uint32_t half = (token - 1 - PLAIN_RUNS) & 1;
+    uint32_t extra = exponent - 1, low = extra > 12 ? 12 : extra;
+    size_t rest = next_bits(reader, low);
+    rest |= (size_t)next_bits(reader, extra - low) << low;
+    return (size_t)(2 | half) << (exponent - 1) | rest;
+}
+
+#endif

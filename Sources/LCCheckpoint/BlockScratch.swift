@@ -1,0 +1,45 @@
+import CKernels
+
+/// Memory that blocks are worked on in, one after another.
+final class BlockScratch {
+    let symbols: UnsafeMutableBufferPointer<UInt16>
+    let contexts: UnsafeMutablePointer<UInt16>
+    let words: UnsafeMutablePointer<UInt64>
+    private var eventBuffer = UnsafeMutableBufferPointer<UInt32>(start: nil, count: 0)
+    private var byteBuffer = UnsafeMutableBufferPointer<UInt8>(start: nil, count: 0)
+    private var floatBuffer = UnsafeMutableBufferPointer<Float>(start: nil, count: 0)
+
+    /// For blocks of at most `count` symbols.
+    init(count: Int) {
+        symbols = .allocate(capacity: count)
+        contexts = .allocate(capacity: count)
+        words = .allocate(capacity: ck_mask_words(count))
+    }
+
+    func events(_ count: Int) -> UnsafeMutablePointer<UInt32> {
+        grow(&eventBuffer, count)
+    }
+
+    func bytes(_ count: Int) -> UnsafeMutablePointer<UInt8> { grow(&byteBuffer, count) }
+
+    func floats(_ count: Int) -> UnsafeMutablePointer<Float> { grow(&floatBuffer, count) }
+
+    private func grow<Element: BitwiseCopyable>(
+        _ buffer: inout UnsafeMutableBufferPointer<Element>, _ count: Int
+    ) -> UnsafeMutablePointer<Element> {
+        if buffer.count < max(count, 1) {
+            buffer.deallocate()
+            buffer = .allocate(capacity: max(count, 1))
+        }
+        return buffer.baseAddress.unsafelyUnwrapped
+    }
+
+    deinit {
+        symbols.deallocate()
+        contexts.deallocate()
+        words.deallocate()
+        eventBuffer.deallocate()
+        byteBuffer.deallocate()
+        floatBuffer.deallocate()
+    }
+}

@@ -1,0 +1,196 @@
+import CKernels
+
+// Where only few deltas will be kept, the first pass over a vector lists them, and nothing that follows looks at the others.
+
+/// The deltas of a vector that aren't small, piece by piece.
+final class FewDeltas {
+    static let pieceCount = Int(CK_PIECE)
+    /// By piece; once a piece is quantized, with symbols for deltas.
+    private(set) var pieces: UnsafeMutableBufferPointer<ck_few>
+    private let count: Int
+
+    /// Deltas that are listed, over all pieces.
+    var listed: Int { pieces.reduce(0) { $0 + $1.count } }
+
+    /// Lists the deltas whose exponent is `floor` or more.
+    ///
+    /// Pieces are listed in waves: after each of them it is known better which exponents may be kept, so that less is listed
+    /// in vain. Waves are the same for any number of threads, and so are the sums.
+    ///
+    /// - Parameters:
+    ///   - ranges: become those of the deltas that are listed; complete from the last floor on.
+    ///   - floor: becomes the last one.
+    ///   - nextFloor: the floor that ranges so far allow, which are complete from a floor on.
+    init(
+        _ vector: ScopeVector, floor: inout Int, threads: Int, ranges: inout ck_ranges,
+        nextFloor: (ck_ranges, Int) -> Int
+    ) {
+        let count = vector.layout.count
+        let pieceTotal = (count + FewDeltas.pieceCount - 1) / FewDeltas.pieceCount
+        let workers = max(1, min(threads, pieceTotal))
+        let scratches = (0..<workers).map { _ in BlockScratch(count: 0) }
+        let found = Results(count: workers, ck_ranges())
+        let pieces = UnsafeMutableBufferPointer<ck_few>.allocate(capacity: pieceTotal)
+        for wave in FewDeltas.waves(pieceTotal) {
+            for worker in 0..<workers { found.change(worker) { ck_ranges_clear(&$0) } }
+            let own = UInt32(floor)
+            inParallel(wave.count, threads: threads) { index, worker in
+                let few = found.list(
+                    vector, FewDeltas.range(wave[index], of: count), floor: own, worker, scratches[worker])
+                (pieces.baseAddress.unsafelyUnwrapped + wave[index]).initialize(to: few)
+            }
+            for worker in 0..<workers { found.change(worker) { ck_ranges_merge(&ranges, &$0) } }
+            floor = max(floor, nextFloor(ranges, floor))
+        }
+        self.pieces = pieces
+        self.count = count
+    }
+
+    /// Each piece once: an eighth, an eighth, a quarter and a half of them, evenly spread.
+    private static func waves(_ pieces: Int) -> [[Int]] {
+        guard pieces >= 32 else { return [Array(0..<pieces)] }
+        return [(0, 8), (4, 8), (2, 4), (1, 2)].map { start, step in
+            Array(stride(from: start, to: pieces, by: step))
+        }
+    }
+
+    /// The elements of a piece.
+    static func range(_ piece: Int, of count: Int) -> Range<Int> {
+        (piece * pieceCount)..<min((piece + 1) * pieceCount, count)
+    }
+
+    /// The symbols of some elements of one piece that isn't quantized yet.
+    func symbols(_ range: Range<Int>, byKey: [UInt16], into symbols: UnsafeMutablePointer<UInt16>) {
+        symbols.update(repeating: 0, count: range.count)
+        let piece = range.lowerBound / FewDeltas.pieceCount
+        let few = pieces[piece]
+        let start = range.lowerBound - piece * FewDeltas.pieceCount
+        var (low, high) = (0, few.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if Int(few.places[middle]) < start { low = middle + 1 } else { high = middle }
+        }
+        while low < few.count, Int(few.places[low]) < start + range.count {
+            symbols[Int(few.places[low]) - start] = byKey[Int(few.deltas[low] >> 23)]
+            low += 1
+        }
+    }
+
+    /// The symbols of a piece that was quantized, clipped to 255, where they aren't zero.
+    func mark(_ piece: Int, in history: UnsafeMutablePointer<UInt8>) {
+        let few = pieces[piece]
+        for index in 0..<few.count { history[Int(few.places[index])] = UInt8(min(255, few.deltas[index])) }
+    }
+
+    /// The symbols of a piece that was quantized.
+    func spread(_ piece: Int, into symbols: UnsafeMutablePointer<UInt16>) {
+        let few = pieces[piece]
+        symbols.update(repeating: 0, count: FewDeltas.range(piece, of: count).count)
+        for index in 0..<few.count { symbols[Int(few.places[index])] = UInt16(few.deltas[index]) }
+    }
+
+    deinit {
+        for piece in pieces { piece.places.deallocate() }
+        pieces.deallocate()
+    }
+}
+
+extension Results<ck_ranges> {
+    /// Lists a piece's deltas, adding them to a worker's ranges.
+    fileprivate func list(
+        _ vector: ScopeVector, _ range: Range<Int>, floor: UInt32, _ worker: Int, _ scratch: BlockScratch
+    ) -> ck_few {
+        let room = scratch.floats(2 * range.count)
+        let lists = scratch.events(2 * range.count)
+        let target = vector.target(range, room)
+        let previous = vector.reconstruction(range, room + range.count).floats
+        var few = ck_few(
+            places: lists, deltas: lists + range.count, count: 0, sums: ck_sums(), has_negative_zero: false)
+        change(worker) { ck_list(target, previous, range.count, floor, &$0, &few) }
+        // What it takes and no more.
+        let own = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, 2 * few.count))
+        own.update(from: few.places, count: few.count)
+        (own + few.count).update(from: few.deltas, count: few.count)
+        few.places = own
+        few.deltas = own + few.count
+        return few
+    }
+}
+
+extension BucketTable {
+    /// Listed deltas cost more than others: beyond this share it is quicker to look at all.
+    private static let mostListed = 1.0 / 6
+
+    /// Finds the buckets of a vector, without changing it, and lists the deltas if they seem to be few.
+    static func listing(
+        _ vector: ScopeVector, bits: Int?, threads: Int
+    ) -> (buckets: BucketTable, few: FewDeltas?) {
+        let count = vector.layout.count
+        let whole = { (BucketTable(vector, bits: bits, threads: threads), nil as FewDeltas?) }
+        guard let bits, count > 0, !vector.layout.isRoot,
+            vector.layout.formats.allSatisfy({ $0 == .float32 })
+        else { return whole() }
+        // What the sample's largest deltas are; those of the whole vector can only be larger.
+        let wanted = bits >= 9 ? 512 : 1 << bits - 1
+        let sample = SampleRuns(count: count, most: max(4096, count / 16))
+        var window = wanted / 2
+        var floor = 1
+        while true {
+            let ranges = sample.scan(vector, window: window)
+            floor = max(1, Int(ranges.top) - window)
+            let keys = presentKeys(ranges, from: Int(ranges.top), to: floor)
+            if keys.count >= wanted || floor == 1 {
+                let share = Double(tally(ranges, keys)) / Double(sample.elements)
+                guard share < mostListed else { return whole() }
+                break
+            }
+            window = 2 * window + 4
+        }
+        var ranges = ck_ranges()
+        ck_ranges_clear(&ranges)
+        let few = FewDeltas(vector, floor: &floor, threads: threads, ranges: &ranges) { ranges, floor in
+            // The exponent of the last bucket that would be kept.
+            let keys = presentKeys(ranges, from: Int(ranges.top), to: floor).prefix(wanted)
+            return keys.count == wanted ? (keys.last ?? 0) & 255 : 1
+        }
+        let keys = presentKeys(ranges, from: Int(ranges.top), to: floor).prefix(wanted)
+        guard keys.count == wanted || floor == 1 else { return whole() }
+        let buckets = BucketTable(ranges, keys: keys, elements: count, bits: bits)
+        return (buckets, Double(few.listed) < 2 * mostListed * Double(count) ? few : nil)
+    }
+}
+
+/// Runs of neighbours, evenly spread over a vector.
+private struct SampleRuns {
+    private static let run = 1024
+    private let starts: [Int]
+    private let length: Int
+
+    var elements: Int { starts.count * length }
+
+    /// - Parameter most: elements to take, if there are more.
+    init(count: Int, most: Int) {
+        guard count > most else {
+            (starts, length) = ([0], count)
+            return
+        }
+        length = SampleRuns.run
+        let runs = max(2, most / length)
+        let step = (count - length) / (runs - 1)
+        starts = (0..<runs).map { $0 * step }
+    }
+
+    func scan(_ vector: ScopeVector, window: Int) -> ck_ranges {
+        let room = UnsafeMutablePointer<Float>.allocate(capacity: 2 * length)
+        defer { room.deallocate() }
+        var ranges = ck_ranges()
+        ck_ranges_clear(&ranges)
+        for start in starts {
+            let range = start..<(start + length)
+            let target = vector.target(range, room)
+            let previous = vector.reconstruction(range, room + length).floats
+            ck_scan(target, previous, length, UInt32(min(window, 255)), &ranges)
+        }
+        return ranges
+    }
+}

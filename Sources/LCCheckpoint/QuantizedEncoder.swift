@@ -1,0 +1,256 @@
+import CKernels
+
+// A scope whose deltas are quantized: its sections end to end as one vector of Float32, in blocks.
+
+/// An element whose bits a frame carries as they are.
+struct ExceptionalElement: Hashable {
+    /// Within the scope.
+    var index: Int
+    /// As wide as the section's format.
+    var pattern: UInt64
+}
+
+/// What encoding a block came to.
+private struct BlockOutcome {
+    var body: [UInt8] = []
+    var exceptions: [ExceptionalElement] = []
+    var error = 0.0
+    var norm = 0.0
+}
+
+/// Encodes a vector by buckets and updates the reconstructions.
+struct QuantizedEncoder {
+    let vector: ScopeVector
+    let buckets: BucketTable
+    /// The deltas that may be kept, if they are listed.
+    let few: FewDeltas?
+    let entropy: CodecSettings.Entropy
+    /// The previous frame's symbols.
+    let previous: UnsafePointer<UInt8>?
+    /// Where this frame's symbols are left, clipped to 255; zeros before.
+    let history: UnsafeMutablePointer<UInt8>?
+    let threads: Int
+    /// Of the reconstruction's sections.
+    let digests: SectionDigests
+
+    private static let pieceCount = FewDeltas.pieceCount
+
+    /// Appends the scope's payload, after codec and count.
+    func encode(totals: inout ScopeTotals, into payload: inout ScopePayload) {
+        let count = vector.layout.count
+        let plan = makePlan()
+        let blockCount = plan.blockSize.blocks(of: count)
+        let outcomes = Results(count: blockCount, BlockOutcome())
+        let scratches = (0..<max(1, min(threads, blockCount))).map { _ in
+            BlockScratch(count: min(plan.blockSize.count, count))
+        }
+        inParallel(blockCount, threads: threads) { block, worker in
+            outcomes[block] = encode(
+                plan.blockSize.range(block, of: count), plan.coder, scratch: scratches[worker])
+        }
+        var stream = EncodedStream(coder: plan.coder, blockSize: plan.blockSize, blocks: [])
+        var exceptions: [ExceptionalElement] = []
+        for outcome in outcomes.all {
+            stream.blocks.append(outcome.body)
+            exceptions += outcome.exceptions
+            totals.error += outcome.error
+            totals.norm += outcome.norm
+        }
+        if let huffman = plan.huffman, stream.byteCount > plan.mostBytes {
+            // The sample misled: what was promised is never more than Huffman's bytes.
+            recode(&stream, count: count, alphabet: buckets.counts.count, previous: previous, huffman)
+        }
+        totals.entropyBits += entropyBits(buckets.counts)
+        if stream.coder.usesPrevious { totals.usesPrevious = true }
+        buckets.writeHead(into: &payload.head)
+        write(exceptions, vector.layout, into: &payload.head)
+        payload.append(stream)
+    }
+
+    /// Quantizes and codes a block, piece by piece.
+    private func encode(_ block: Range<Int>, _ coder: BlockCoder, scratch: BlockScratch) -> BlockOutcome {
+        var outcome = BlockOutcome()
+        let symbols = UnsafeMutableBufferPointer(rebasing: scratch.symbols[..<block.count])
+        guard let first = symbols.baseAddress else { return outcome }
+        let isListed = few != nil && coder.takesLists
+        var next = digests.piece(from: block.lowerBound)
+        for start in stride(from: block.lowerBound, to: block.upperBound, by: QuantizedEncoder.pieceCount) {
+            let piece = start..<min(start + QuantizedEncoder.pieceCount, block.upperBound)
+            let own = first + (start - block.lowerBound)
+            quantize(piece, wantsSymbols: !isListed, scratch: scratch, into: own, &outcome)
+            digests.digest(from: &next, upTo: piece.upperBound)
+        }
+        if let few, isListed {
+            let size = QuantizedEncoder.pieceCount
+            let pieces = (block.lowerBound / size)...((block.upperBound - 1) / size)
+            coder.encode(
+                UnsafeBufferPointer(rebasing: few.pieces[pieces]), scratch: scratch, into: &outcome.body)
+        } else {
+            coder.encode(
+                UnsafeBufferPointer(symbols), previous: previous.map { $0 + block.lowerBound },
+                scratch: scratch, into: &outcome.body)
+        }
+        return outcome
+    }
+
+    /// Quantizes a piece, and carries the elements that need it.
+    private func quantize(
+        _ range: Range<Int>, wantsSymbols: Bool, scratch: BlockScratch,
+        into symbols: UnsafeMutablePointer<UInt16>, _ outcome: inout BlockOutcome
+    ) {
+        let count = range.count
+        let room = scratch.floats(2 * count)
+        let target = vector.target(range, room)
+        let (restored, isDirect) = vector.reconstruction(range, room + count)
+        let place = range.lowerBound / QuantizedEncoder.pieceCount
+        var sums: ck_sums
+        if let few {
+            sums = buckets.quantize(target, restored, count: count, &few.pieces[place])
+            if let history { few.mark(place, in: history + range.lowerBound) }
+            if wantsSymbols || !sums.isFinite { few.spread(place, into: symbols) }
+        } else {
+            sums = buckets.quantize(target, restored, count: count, into: symbols)
+            if let history { ck_clip(symbols, count, history + range.lowerBound) }
+            if !vector.layout.parts(of: range).allSatisfy({ vector.layout.formats[$0.member] == .float32 }) {
+                vector.round(range, restored)
+                sums = ck_error(target, restored, count)
+            }
+        }
+        var carried: [Int] = []
+        if !sums.isFinite { carried = carry(symbols, target, restored, count: count, &sums) }
+        if !isDirect { vector.store(range, restored) }
+        for index in carried {
+            let index = range.lowerBound + index
+            let pattern = vector.pattern(index)
+            vector.set(index, pattern)
+            outcome.exceptions.append(ExceptionalElement(index: index, pattern: pattern))
+        }
+        outcome.error += sums.error
+        outcome.norm += sums.norm
+    }
+
+    /// Finds the elements whose bits must be carried: their deltas aren't finite, or a restore would yield infinity for a
+    /// finite value. Sums what is finite.
+    private func carry(
+        _ symbols: UnsafePointer<UInt16>, _ target: UnsafePointer<Float>,
+        _ restored: UnsafeMutablePointer<Float>,
+        count: Int, _ sums: inout ck_sums
+    ) -> [Int] {
+        var carried: [Int] = []
+        sums = ck_sums(error: 0, norm: 0)
+        for index in 0..<count {
+            let isLost =
+                (symbols[index] == 0 && !(target[index] - restored[index]).isFinite)
+                || (target[index].isFinite && !restored[index].isFinite)
+            if isLost {
+                carried.append(index)
+                restored[index] = target[index]
+            }
+            guard target[index].isFinite else { continue }
+            let miss = Double(target[index]) - Double(restored[index])
+            sums.error += miss * miss
+            sums.norm += Double(target[index]) * Double(target[index])
+        }
+        return carried
+    }
+}
+
+extension ck_sums {
+    /// No element, and no sum of squares, is beyond what floats hold.
+    fileprivate var isFinite: Bool { error.isFinite && norm.isFinite }
+}
+
+/// Elements that a plan is made from, if there are more.
+private let sampleElements = 1 << 16
+
+extension QuantizedEncoder {
+    /// Learns from pieces of the vector, spread evenly, without changing it.
+    private func makePlan() -> StreamPlan {
+        let counts = buckets.counts
+        let count = vector.layout.count
+        let previous = entropy == .quick ? nil : previous
+        guard entropy != .huffman, counts.filter({ $0 > 0 }).count > 1 else {
+            return StreamPlan(
+                sample: UnsafeBufferPointer(start: nil, count: 0), previous: nil, isComplete: false,
+                counts: counts, entropy: .huffman)
+        }
+        // Enough to meet some ten thousand symbols that aren't zero; everything where alphabets are large.
+        let share = Double(count - counts[0]) / Double(count)
+        var wanted = max(sampleElements, Int(min(16_384 / share, Double(count / 4))))
+        if counts.count > 16 || wanted >= count / 2 { wanted = count }
+        let piece = 4096
+        let step = wanted == count ? piece : max(piece, count / (wanted / piece) / piece * piece)
+        var ranges: [Range<Int>] = []
+        for start in stride(from: 0, to: count, by: step) { ranges.append(start..<min(start + piece, count)) }
+        let total = ranges.reduce(0) { $0 + $1.count }
+        let symbols = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: total)
+        let above = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: previous == nil ? 0 : total)
+        let room = UnsafeMutablePointer<Float>.allocate(capacity: 3 * piece)
+        defer {
+            symbols.deallocate()
+            above.deallocate()
+            room.deallocate()
+        }
+        var next = 0
+        for range in ranges {
+            if let first = symbols.baseAddress { sample(range, room, into: first + next) }
+            if let previous, let first = above.baseAddress {
+                (first + next).update(from: previous + range.lowerBound, count: range.count)
+            }
+            next += range.count
+        }
+        return StreamPlan(
+            sample: UnsafeBufferPointer(symbols),
+            previous: previous == nil ? nil : above.baseAddress.map { .init($0) },
+            isComplete: total == count, counts: counts, entropy: entropy)
+    }
+
+    /// The symbols of some elements of one piece.
+    private func sample(
+        _ range: Range<Int>, _ room: UnsafeMutablePointer<Float>, into symbols: UnsafeMutablePointer<UInt16>
+    ) {
+        if let few { return few.symbols(range, byKey: buckets.symbolByKey, into: symbols) }
+        let target = vector.target(range, room)
+        let live = vector.reconstruction(range, room + range.count).floats
+        // On a copy: the vector itself is changed later, block by block.
+        let copy = room + 2 * range.count
+        copy.update(from: live, count: range.count)
+        _ = buckets.quantize(target, copy, count: range.count, into: symbols)
+    }
+}
+
+/// Codes a stream's blocks anew with Huffman.
+private func recode(
+    _ stream: inout EncodedStream, count: Int, alphabet: Int, previous: UnsafePointer<UInt8>?,
+    _ huffman: HuffmanCode
+) {
+    var bytes: [UInt8] = []
+    stream.write(into: &bytes)
+    let symbols = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: count)
+    defer { symbols.deallocate() }
+    let isRead = bytes.withUnsafeBytes { bytes in
+        var reader = ByteReader(bytes)
+        return (try? decodeSymbols(&reader, alphabet: alphabet, previous: previous, into: symbols)) != nil
+    }
+    precondition(isRead, "what was just encoded can be decoded")
+    stream = encodeBlocks(
+        UnsafeBufferPointer(symbols), .huffman(huffman), stream.blockSize, previous: nil, threads: 1)
+}
+
+/// Their number and, if there are any, their bytes, so that they can be skipped; then each: the gap since the one
+/// before it, and its bits.
+func write(_ exceptions: [ExceptionalElement], _ layout: VectorLayout, into output: inout [UInt8]) {
+    output.append(varint: UInt64(exceptions.count))
+    guard !exceptions.isEmpty else { return }
+    var body: [UInt8] = []
+    var next = 0
+    for exception in exceptions {
+        body.append(varint: UInt64(exception.index - next))
+        next = exception.index + 1
+        for byte in 0..<layout.formats[layout.member(of: exception.index)].byteCount {
+            body.append(UInt8(truncatingIfNeeded: exception.pattern >> UInt64(8 * byte)))
+        }
+    }
+    output.append(varint: UInt64(body.count))
+    output.append(contentsOf: body)
+}
