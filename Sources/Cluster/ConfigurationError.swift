@@ -6,17 +6,25 @@ public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvert
         public let line: Int
         public let message: String
 
+        package init(file: String, line: Int, message: String) {
+            self.file = file
+            self.line = line
+            self.message = message
+        }
+
         public var description: String { line > 0 ? "\(file):\(line): \(message)" : "\(file): \(message)" }
     }
 
     public let problems: [Problem]
+
+    package init(problems: [Problem]) { self.problems = problems }
     /// EX_CONFIG.
     public var exitCode: Int32 { 78 }
     public var description: String { problems.map(\.description).joined(separator: "\n") }
 }
 
 /// The number of single-letter edits between two words.
-func editDistance(_ first: String, _ second: String) -> Int {
+package func editDistance(_ first: String, _ second: String) -> Int {
     let target = Array(second.unicodeScalars)
     var row = Array(0...target.count)
     for (i, letter) in first.unicodeScalars.enumerated() {

@@ -1,3 +1,5 @@
+import Yams
+
 extension ClusterConfiguration {
     /// A longer text is refused unread.
     public static let sizeLimitBytes = ConfigurationText.sizeLimitBytes
@@ -27,6 +29,25 @@ extension ClusterConfiguration {
             let refusal = ConfigurationText.explain(error, in: yaml)
             reader.report(refusal.message, line: refusal.line)
         }
+        return try finish(&reader, overrides)
+    }
+
+    /// Reads a part of another YAML file that has the form of a configuration; problems name the lines of that file.
+    package static func parse(
+        node: Node, file: String, overrides: [String]
+    ) throws(ConfigurationError) -> ClusterConfiguration {
+        var reader = ConfigurationReader(file: file)
+        if node.mapping != nil {
+            reader.collect(node, path: "")
+        } else {
+            reader.report("must be a mapping such as 'cluster: {shards: 4}'", line: node.mark?.line ?? 0)
+        }
+        return try finish(&reader, overrides)
+    }
+
+    private static func finish(
+        _ reader: inout ConfigurationReader, _ overrides: [String]
+    ) throws(ConfigurationError) -> ClusterConfiguration {
         for override in overrides { reader.override(override) }
         guard reader.problems.isEmpty else { throw ConfigurationError(problems: reader.problems) }
         var configuration = ClusterConfiguration()

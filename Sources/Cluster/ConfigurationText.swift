@@ -4,7 +4,7 @@ import Yams
 ///
 /// The composer of the YAML library recurses once per level, so a hostile file could exhaust the stack. The
 /// bounds here don't depend on telling quotes and comments apart, so that there is nothing to fool.
-enum ConfigurationText {
+package enum ConfigurationText {
     static let sizeLimitBytes = 1 << 20
     /// Brackets that open anywhere, comments included; no configuration comes near, and the stack bears it.
     static let bracketLimit = 512
@@ -12,13 +12,13 @@ enum ConfigurationText {
     static let depthLimit = 32
     static let columnLimit = 2 * depthLimit
 
-    struct Refusal: Error, Hashable {
-        let message: String
-        let line: Int
+    package struct Refusal: Error, Hashable {
+        package let message: String
+        package let line: Int
     }
 
     /// Refuses text that is too large or too deep to be composed.
-    static func guardBounds(_ yaml: String) throws(Refusal) {
+    package static func guardBounds(_ yaml: String) throws(Refusal) {
         guard yaml.utf8.count <= sizeLimitBytes else {
             throw Refusal(message: "larger than 1 MiB; a configuration is a few lines", line: 0)
         }
@@ -60,7 +60,7 @@ enum ConfigurationText {
     }
 
     /// Composes the text with whatever was anchored: the library keeps anchors only as long as its parser lives.
-    static func compose<Result>(
+    package static func compose<Result>(
         _ yaml: String, _ body: (Node) -> Result
     ) throws -> Result? {
         let parser = try Yams.Parser(yaml: yaml)
@@ -68,7 +68,7 @@ enum ConfigurationText {
     }
 
     /// What the YAML library found wrong, in words and with the line; 0 if it names none.
-    static func explain(_ error: any Error, in yaml: String) -> Refusal {
+    package static func explain(_ error: any Error, in yaml: String) -> Refusal {
         guard let error = error as? YamlError else { return Refusal(message: "not YAML: \(error)", line: 0) }
         switch error {
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),

@@ -25,7 +25,7 @@ public struct Place: Sendable {
     /// - Parameters:
     ///   - index: a certain place, or nil for any that is free.
     ///   - bind: where this node listens, or nil for a role that nobody dials; port 0 takes a free one.
-    ///   - advertise: the host that peers dial, where it differs from `bind`'s.
+    ///   - advertise: the host, or host and port, that peers dial, where it differs from `bind`'s.
     public static func join(
         coordinator: String, role: Role, index: Int?, bind: String?, advertise: String?, log: Logger,
         timeoutSeconds: Double
@@ -95,7 +95,10 @@ public struct Place: Sendable {
     private static func replaceHost(of url: String, with host: String) -> String {
         guard let scheme = url.range(of: "://"), let colon = url.lastIndex(of: ":"), colon > scheme.upperBound
         else { return url }
-        return url[..<scheme.upperBound] + host + url[colon...]
+        // An IPv6 address in brackets has colons of its own.
+        let port = host.split(separator: ":", omittingEmptySubsequences: false).last.flatMap { UInt16($0) }
+        let hasPort = port != nil && (host.hasPrefix("[") || host.filter { $0 == ":" }.count == 1)
+        return url[..<scheme.upperBound] + host + (hasPort ? "" : url[colon...])
     }
 
     /// Runs a machine in this place until it ends or the process is told to stop.

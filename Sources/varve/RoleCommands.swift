@@ -17,7 +17,7 @@ struct JoinOptions: ParsableArguments {
     var index: Int?
     @Option(help: "Address to listen on; port 0 takes a free one.")
     var bind = "tcp://127.0.0.1:0"
-    @Option(help: "Host name or address at which peers reach this node, where it differs from --bind's.")
+    @Option(help: "Host, or HOST:PORT, at which peers reach this node, where it differs from --bind's.")
     var advertise: String?
     @Option(help: "Seconds to wait for the coordinator.")
     var joinTimeout = 60.0

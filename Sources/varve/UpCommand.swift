@@ -25,6 +25,10 @@ struct UpCommand: AsyncParsableCommand {
     var steps: Int?
     @Option(name: .customLong("set"), help: ArgumentHelp("Override one value.", valueName: "key.path=value"))
     var overrides: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "JSON with fixed addresses of nodes, and those that their peers dial.", valueName: "file"))
+    var endpoints: String?
     @Flag(help: "Go on from the last committed checkpoint of a run directory.")
     var resume = false
     @Flag(help: "Return as soon as the cluster runs; it goes on in the background.")
@@ -48,7 +52,10 @@ struct UpCommand: AsyncParsableCommand {
         do {
             let session = try makeSession(configuration)
             let (code, message) = await withCheckedContinuation { done in
-                let thread = Thread { done.resume(returning: session.run()) }
+                let thread = Thread {
+                    dieWithParent()
+                    done.resume(returning: session.run())
+                }
                 thread.stackSize = 8 << 20
                 thread.start()
             }
@@ -66,7 +73,20 @@ struct UpCommand: AsyncParsableCommand {
         return try readConfiguration(runDir! + "/config.yaml", overrides: overrides)
     }
 
+    private func nodeEndpoints() throws -> NodeEndpoints {
+        guard let path = endpoints else { return NodeEndpoints() }
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw CommandFailure("can't read \(path)", exitCode: CommandFailure.missingInput)
+        }
+        do { return try NodeEndpoints(json: text) } catch {
+            throw CommandFailure(
+                "\(path) must be JSON such as {\"shard-0\": {\"bind\": \"tcp://10.0.0.1:7001\", \"advertise\": \"10.0.0.9:7001\"}}",
+                exitCode: CommandFailure.malformed)
+        }
+    }
+
     private func makeSession(_ configuration: ClusterConfiguration) throws -> UpSession {
+        let endpoints = try nodeEndpoints()
         // The data set is read before anything starts: it is needed for the last word anyway.
         let heldOut: Dataset
         let description: RunDescription
@@ -84,12 +104,12 @@ struct UpCommand: AsyncParsableCommand {
                 return UpSession(
                     directory: directory, lock: lock, configuration: configuration,
                     plan: try description.plan(),
-                    heldOut: heldOut, isNew: false, json: json)
+                    heldOut: heldOut, endpoints: endpoints, isNew: false, json: json)
             }
             directory = try RunDirectory.create(path: path, configuration: configuration)
             return UpSession(
                 directory: directory, lock: try directory.lock(), configuration: configuration,
-                plan: try description.plan(), heldOut: heldOut, isNew: true, json: json)
+                plan: try description.plan(), heldOut: heldOut, endpoints: endpoints, isNew: true, json: json)
         } catch let error as RunDirectoryError { throw CommandFailure("\(error)", exitCode: error.exitCode) }
     }
 
@@ -100,6 +120,7 @@ struct UpCommand: AsyncParsableCommand {
         arguments += ["--run-dir", path, "--json"]
         if let steps { arguments += ["--steps", "\(steps)"] }
         for item in overrides { arguments += ["--set", item] }
+        if let endpoints { arguments += ["--endpoints", endpoints] }
         if resume { arguments.append("--resume") }
         let log = NSTemporaryDirectory() + "/varve-up-\(getpid()).log"
         switch Detach.spawn(

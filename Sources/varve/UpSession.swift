@@ -25,6 +25,7 @@ final class UpSession: Sendable {
     let configuration: ClusterConfiguration
     let plan: RunPlan
     let heldOut: Dataset
+    let endpoints: NodeEndpoints
     let isNew: Bool
     let state: Mutex<State>
     let wake = DispatchSemaphore(value: 0)
@@ -33,14 +34,14 @@ final class UpSession: Sendable {
 
     init(
         directory: RunDirectory, lock: RunLock, configuration: ClusterConfiguration, plan: RunPlan,
-        heldOut: Dataset,
-        isNew: Bool, json: Bool
+        heldOut: Dataset, endpoints: NodeEndpoints, isNew: Bool, json: Bool
     ) {
         self.directory = directory
         self.lock = lock
         self.configuration = configuration
         self.plan = plan
         self.heldOut = heldOut
+        self.endpoints = endpoints
         self.isNew = isNew
         state = Mutex(State(output: RunOutput(json: json, target: plan.settings.steps)))
     }
@@ -88,9 +89,28 @@ final class UpSession: Sendable {
             node: node, executable: programPath(), arguments: arguments, log: directory.logPath(node: node))
     }
 
+    private func arguments(of node: String, _ kind: Kind, _ index: Int) -> [String] {
+        var arguments = [kind.rawValue]
+        if let coordinator = endpoints.nodes["coordinator"] {
+            arguments += ["--join", "tcp://\(coordinator.advertise)"]
+            if kind == .store { arguments += ["--directory", directory.storePath(index: index)] }
+        } else {
+            arguments += ["--run-dir", directory.path]
+        }
+        arguments += ["--index", "\(index)"]
+        if let fixed = endpoints.nodes[node] {
+            arguments += ["--bind", fixed.bind, "--advertise", fixed.advertise]
+        } else if kind != .worker {
+            arguments += ["--bind", "tcp://\(configuration.network.bind):0"]
+        }
+        return arguments
+    }
+
     /// Nil when training has ended as it should; else why not.
     private func startAndFollow(_ supervisor: Supervisor) -> String? {
-        supervisor.start(program("coordinator", ["coordinator", "--run-dir", directory.path]))
+        var coordinator = ["coordinator", "--run-dir", directory.path]
+        if let fixed = endpoints.nodes["coordinator"] { coordinator += ["--bind", fixed.bind] }
+        supervisor.start(program("coordinator", coordinator))
         guard let endpoint = waitForEndpoint() else {
             return state.withLock { $0.fatal }
                 ?? "the coordinator did not start within 20 s: see \(directory.logPath(node: "coordinator"))"
@@ -100,10 +120,7 @@ final class UpSession: Sendable {
         client.follow { [weak self] in self?.noticed($0) }
         for kind in [Kind.store, .shard, .worker] {
             for (index, node) in nodes(of: kind).enumerated() {
-                var arguments = [
-                    kind.rawValue, "--run-dir", directory.path, "--index", "\(index)",
-                ]
-                if kind != .worker { arguments += ["--bind", "tcp://\(configuration.network.bind):0"] }
+                let arguments = arguments(of: node, kind, index)
                 supervisor.start(program(node, arguments))
             }
         }
