@@ -74,6 +74,8 @@ let package = Package(
                 "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
                 "ParameterState", "Training", "LCCheckpoint", "Tensors",
             ]),
+        // Drills: faults on real processes, from a file. Uses the cluster through its program, as anyone would.
+        library("Drill", ["Cluster", "CSystem", .product(name: "Yams", package: "Yams")]),
         // Kills peers under load and times messages; the only other target that imports CNNG, for its controls.
         .executableTarget(name: "nng-soak", dependencies: ["NNG", "CNNG"], swiftSettings: strict),
         // Supervises children of its own, for the tests that kill it.
@@ -81,7 +83,8 @@ let package = Package(
         .executableTarget(
             name: "varve",
             dependencies: [
-                "LCCheckpoint", "Tensors", "Node", "Cluster", "Simulation", "Storage", "Training", "Wire",
+                "LCCheckpoint", "Tensors", "Node", "Cluster", "Drill", "Simulation", "Storage", "Training",
+                "Wire",
                 "NNG", "CSystem", "MachineCore", "ParameterState", "CZstd", "CBenchLoops", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -94,6 +97,7 @@ let package = Package(
         tests("NNGTests", ["NNG", "nng-soak"]),
         tests("StorageTests", ["Storage"]),
         tests("ClusterTests", ["Cluster", "supervise-probe"]),
+        tests("DrillTests", ["Drill", "Cluster"]),
         tests("TerminalTests", ["varve", "Training", "LCCheckpoint"]),
         tests(
             "LogicTests",

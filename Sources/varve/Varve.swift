@@ -20,7 +20,7 @@ struct Varve: AsyncParsableCommand {
             ExportCommand.self,
             CheckpointsCommand.self, LogsCommand.self, ConfigCommand.self, DoctorCommand.self,
             BenchCommand.self,
-            CodecCommand.self, SimulateCommand.self,
+            CodecCommand.self, SimulateCommand.self, DrillCommand.self,
             CoordinatorCommand.self, ShardCommand.self, StoreCommand.self, WorkerCommand.self,
         ]
     )

@@ -22,6 +22,7 @@ enum Repository {
     private static let io: Set<String> = [
         "Foundation", "FoundationEssentials", "FoundationNetworking", "Dispatch", "Glibc", "Musl", "Darwin",
         "Synchronization", "Logging", "GRDB", "Yams", "CNNG", "CSystem", "NNG", "Storage", "Node", "Cluster",
+        "Drill",
         "Simulation", "varve",
     ]
     /// Tensor files are read and written where their formats are known; nothing else there touches the world.
