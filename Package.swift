@@ -51,6 +51,7 @@ let package = Package(
             name: "Wire", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["varve.proto"], swiftSettings: strict),
         library("MachineCore", ["Wire"]),
+        library("Invariants", ["MachineCore"]),
         library("CoordinatorLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint"]),
         library("ShardLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint"]),
         library("StoreLogic", ["MachineCore", "Wire", "Tensors", "LCCheckpoint"]),
@@ -65,14 +66,15 @@ let package = Package(
             "Node",
             [
                 "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
-                "NNG", "Storage", "Training", "ParameterState", "LCCheckpoint", "Tensors", "CSystem", log,
+                "NNG", "Storage", "Training", "ParameterState", "LCCheckpoint", "Tensors", "CSystem",
+                "Invariants", log,
             ]),
         library("Cluster", ["CSystem", "CXXHash", .product(name: "Yams", package: "Yams")]),
         library(
             "Simulation",
             [
-                "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
-                "ParameterState", "Training", "LCCheckpoint", "Tensors",
+                "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Invariants",
+                "Wire", "ParameterState", "Training", "LCCheckpoint", "Tensors",
             ]),
         // Drills: faults on real processes, from a file. Uses the cluster through its program, as anyone would.
         library("Drill", ["Cluster", "CSystem", .product(name: "Yams", package: "Yams")]),
@@ -83,9 +85,8 @@ let package = Package(
         .executableTarget(
             name: "varve",
             dependencies: [
-                "LCCheckpoint", "Tensors", "Node", "Cluster", "Drill", "Simulation", "Storage", "Training",
-                "Wire",
-                "NNG", "CSystem", "MachineCore", "ParameterState", "CZstd", "CBenchLoops", log,
+                "LCCheckpoint", "Tensors", "Node", "Cluster", "Drill", "Simulation", "Invariants", "Storage",
+                "Training", "Wire", "NNG", "CSystem", "MachineCore", "ParameterState", "CZstd", "CBenchLoops", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -106,5 +107,6 @@ let package = Package(
                 "ParameterState", "Training", "LCCheckpoint",
             ]),
         tests("SimulationTests", ["Simulation"]),
+        tests("InvariantsTests", ["Invariants", "MachineCore", "Wire"]),
     ]
 )

@@ -6,6 +6,7 @@ extension CoordinatorMachine {
     public mutating func handle(
         _ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>
     ) {
+        allowForOwnPause(at: now)
         switch event {
         case .message(let packet, let sender): receive(packet, from: sender, at: now, into: &effects)
         case .completed(.persisted): persisted(at: now, into: &effects)
@@ -34,6 +35,7 @@ extension CoordinatorMachine {
                 guard let member = member(node), member.nonce == nonce else { continue }
                 answerJoin(member, to: asker, into: &effects)
             case .committed(let manifests): committed(manifests, at: now, into: &effects)
+            case .retained(let newer): retain = newer
             case .fence:
                 announces = true
                 sendFences(at: now, into: &effects)
@@ -207,7 +209,7 @@ extension CoordinatorMachine {
     private mutating func takePart(_ part: Part, from sender: NodeID, into effects: inout Effects<Action>) {
         guard sender == .shard(Int(part.shard)), part.step < UInt64(Int64.max), part.line == durable.line,
             Int64(part.step) > durable.committedStep,
-            part.stores.count >= settings.writeQuorum
+            part.stores.count >= settings.countedQuorum
         else { return }
         switch durable.phase {
         case .running, .restoring, .fencing, .finished: parts[part.step, default: [:]][Int(part.shard)] = part
@@ -216,12 +218,21 @@ extension CoordinatorMachine {
     }
 
     mutating func commitWhatIsWhole(into effects: inout Effects<Action>) {
+        if settings.mutation == .manifestOfTwoSteps { fillGaps() }
         let whole = parts.keys.sorted().filter {
             parts[$0]!.count == settings.shards && committing[$0] == nil
         }
         guard !whole.isEmpty else { return }
         let made = whole.map { manifest(step: $0, parts: parts[$0]!) }
         commit(made)
+    }
+
+    private mutating func fillGaps() {
+        for step in parts.keys.sorted() where parts[step]!.count == settings.shards - 1 {
+            for shard in 0..<settings.shards where parts[step]![shard] == nil {
+                parts[step]![shard] = manifests[UInt64(max(durable.committedStep, 0))]?.parts[shard]
+            }
+        }
     }
 
     func manifest(step: UInt64, parts: [Int: Part]) -> Manifest {
@@ -314,19 +325,19 @@ extension CoordinatorMachine {
                 || (settings.keepEvery > 0 && $0 % settings.keepEvery == 0)
         }
         // Telling the stores every time would be work for nothing: a few steps too many are kept meanwhile.
-        guard all.count - kept.count >= 16 || retain.number == 0 || forcedPrune else { return }
+        guard all.count - kept.count >= 16 || decidedRetain.number == 0 || forcedPrune else { return }
         forcedPrune = false
         let dropped = Set(all).subtracting(kept)
         for step in dropped { manifests[step] = nil }
-        if !dropped.isEmpty {
-            batchDeletes += dropped.sorted()
-            dirty = true
-        }
-        retain.number += 1
-        if retain.number == 1 { retain.number = durable.epoch << 20 }
+        batchDeletes += dropped.sorted()
+        decidedRetain.number += 1
+        if decidedRetain.number == 1 { decidedRetain.number = durable.epoch << 20 }
         // Not the newest that is decided: commits that are still on their way to the disk are not in `steps`.
-        retain.committedStep = Int64(newestCommitted)
-        retain.steps = kept
+        decidedRetain.committedStep = Int64(newestCommitted)
+        decidedRetain.steps = kept
+        // The stores hear of it when the steps are out of the database: a coordinator that follows this one must not
+        // offer a step that they have dropped.
+        then(.retained(decidedRetain))
     }
 
     // MARK: Notices

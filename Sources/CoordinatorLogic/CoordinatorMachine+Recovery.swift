@@ -25,8 +25,8 @@ extension CoordinatorMachine {
             return
         }
         var fence = Fence()
-        fence.epoch = stable.epoch
-        fence.committedStep = stable.committedStep
+        fence.epoch = told.epoch
+        fence.committedStep = told.committedStep
         for store in live(.store) where !recovery.promised.contains(store.index) {
             effects.send(.fence(fence), to: store)
         }
@@ -59,7 +59,8 @@ extension CoordinatorMachine {
             let replicas = Placement.stores(
                 ofShard: shard, stores: settings.stores, replicas: settings.replicas)
             let sworn = replicas.filter { promised.contains($0.index) }.count
-            return sworn >= replicas.count - settings.writeQuorum + 1
+            let spared = settings.mutation == .fenceOneShort ? 1 : 0
+            return sworn >= replicas.count - settings.writeQuorum + 1 - spared
         }
     }
 
@@ -85,6 +86,11 @@ extension CoordinatorMachine {
         parts = [:]
         if current.maxStep < durable.committedStep {
             fallBack(below: current.maxStep, into: &effects)
+        }
+        if settings.mutation == .commitGoesBack,
+            let before = manifests.keys.filter({ Int64($0) < durable.committedStep }).max()
+        {
+            durable.committedStep = Int64(before)
         }
         current.restoreStep = durable.committedStep
         recovery = current
@@ -183,7 +189,8 @@ extension CoordinatorMachine {
             durable.resumeVersion > UInt64(max(current.restoreStep, 0))
             ? 0
             : current.stepBefore - min(current.stepBefore, UInt64(max(current.restoreStep, 0)))
-        for node in faults.keys.sorted() where node.role == .shard { faults[node]?.lostSteps = lostSteps }
+        let told = settings.mutation == .lostStepsMisreported && lostSteps > 0 ? lostSteps - 1 : lostSteps
+        for node in faults.keys.sorted() where node.role == .shard { faults[node]?.lostSteps = told }
         newestStep = durable.resumeVersion
         stepTimes = []
         instruct()
@@ -204,9 +211,14 @@ extension CoordinatorMachine {
             restore.shard = UInt32(shard)
             restore.step = current.restoreStep
             restore.incarnation = member(.shard(shard))?.incarnation ?? 0
-            if current.restoreStep >= 0 {
+            if settings.mutation == .restoreOfTwoSteps, shard == 0,
+                let before = manifests.keys.filter({ Int64($0) < current.restoreStep }).max()
+            {
+                restore.step = Int64(before)
+            }
+            if restore.step >= 0 {
                 restore.stateDigest =
-                    decidedManifest(UInt64(current.restoreStep))?.parts.first { $0.shard == UInt32(shard) }?
+                    decidedManifest(UInt64(restore.step))?.parts.first { $0.shard == UInt32(shard) }?
                     .stateDigest ?? ""
             }
             return restore
@@ -218,7 +230,8 @@ extension CoordinatorMachine {
     ) {
         guard durable.phase == .restoring, restored.line == durable.line, node.role == .shard,
             let current = recovery,
-            current.lost.contains(node.index), restored.step == current.restoreStep
+            current.lost.contains(node.index),
+            restored.step == current.restoreStep || settings.mutation == .restoreOfTwoSteps
         else { return }
         let instruction = durable.restores.first { $0.shard == UInt32(node.index) }
         guard instruction?.stateDigest == restored.stateDigest else {

@@ -34,6 +34,8 @@ public struct CoordinatorMachine: Machine {
         case committed([Manifest])
         case fence
         case answer(id: UInt64, to: NodeID)
+        /// The steps that are no longer kept are out of the database.
+        case retained(Retain)
     }
 
     struct Recovery: Sendable {
@@ -107,7 +109,9 @@ public struct CoordinatorMachine: Machine {
     var notices: [(number: UInt64, json: String)] = []
     var noticeNumber: UInt64 = 0
     var followers: [NodeID: Instant] = [:]
+    /// What the stores are told to keep, and what is decided and on its way to the disk.
     var retain = Retain()
+    var decidedRetain = Retain()
     var startedAt: Instant?
     var stallTotal: [Int: UInt64] = [:]
     var verifies: [UInt64: VerifyRound] = [:]
@@ -205,7 +209,8 @@ public struct CoordinatorMachine: Machine {
     }
 
     func patience(with entry: Liveness) -> Instant.Span {
-        entry.hasSpoken ? settings.lease : max(settings.lease, .milliseconds(10_000))
+        if settings.mutation == .leaseNeverExpires { return .milliseconds(1_000_000_000) }
+        return entry.hasSpoken ? settings.lease : max(settings.lease, .milliseconds(10_000))
     }
 
     /// How long the stores beyond the quorum are waited for before the restored step is chosen.
@@ -216,20 +221,23 @@ public struct CoordinatorMachine: Machine {
     var view: View {
         var view = View()
         view.number = viewNumber
-        view.epoch = stable.epoch
-        view.line = stable.line
-        view.phase = stable.phase
-        view.committedStep = stable.committedStep
-        view.targetStep = stable.targetStep
-        view.restores = stable.restores
-        view.resumeVersion = stable.resumeVersion
-        view.members = stable.members.map { member in
+        view.epoch = told.epoch
+        view.line = told.line
+        view.phase = told.phase
+        view.committedStep = told.committedStep
+        view.targetStep = told.targetStep
+        view.restores = told.restores
+        view.resumeVersion = told.resumeVersion
+        view.members = told.members.map { member in
             var member = member
             member.live = NodeID(member.node).flatMap { liveness[$0]?.live } ?? false
             return member
         }
         return view
     }
+
+    /// What others hear of: nothing that is not durable.
+    var told: CoordinatorState { settings.mutation == .toldBeforeDurable ? durable : stable }
 
     func member(_ node: NodeID) -> Member? { durable.members.first { $0.node == node.description } }
 
@@ -258,6 +266,7 @@ public struct CoordinatorMachine: Machine {
         batch.allSatisfy { continuation in
             switch continuation {
             case .committed(let manifests): manifests.allSatisfy { $0.step < durable.targetStep }
+            case .retained: true
             case .announce, .joined, .fence, .answer: false
             }
         } && !batch.isEmpty && durable.phase == .running

@@ -79,6 +79,11 @@ public protocol Machine: Sendable {
     var dialableRevision: UInt64 { get }
 
     mutating func handle(_ event: Event<Completion>, at now: Instant, into effects: inout Effects<Action>)
+
+    /// What can be held against this process from its beginning on; asked for once, before the first event.
+    var beginnings: [Observation] { get }
+    /// What can be held against this process of an event that it has just handled, and of the effects of that.
+    func observations(of event: Event<Completion>, _ effects: [Effect<Action>]) -> [Observation]
 }
 
 /// Who a process is, as the coordinator told it.

@@ -27,6 +27,9 @@ public struct RunSettings: Sendable, Hashable {
     /// After this time without an answer a question is put again.
     public var retry: Instant.Span
 
+    /// A mistake that the simulator builds in; nil everywhere else.
+    package var mutation: Mutation?
+
     /// Gradients that a shard holds per slot, at most: memory is bounded in every mode.
     public static let maxWindow = 64
 
@@ -58,6 +61,9 @@ public struct RunSettings: Sendable, Hashable {
         guard let staleness else { return clock + 1 > window ? clock + 1 - window : 0 }
         return clock + 1 > UInt64(staleness) ? clock + 1 - UInt64(staleness) : 0
     }
+
+    /// Acknowledgements that are counted as a write quorum.
+    package var countedQuorum: Int { mutation == .quorumOneShort ? max(writeQuorum - 1, 1) : writeQuorum }
 
     public func isCheckpoint(_ version: UInt64, target: UInt64) -> Bool {
         version == target || (checkpointEvery > 0 && version % checkpointEvery == 0)

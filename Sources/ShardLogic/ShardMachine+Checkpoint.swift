@@ -63,11 +63,11 @@ extension ShardMachine {
         inFlight[position].acks.insert(store)
         // A delta is durable only with what it builds on: parts are told of in their order.
         var newest: UInt64?
-        while let first = inFlight.first, first.acks.count >= settings.writeQuorum {
+        while let position = nextDurable {
+            let first = inFlight.remove(at: position)
             var part = first.part
             part.stores = first.acks.map { UInt32($0.index) }.sorted()
             part.commitNanoseconds = now.since(first.began).nanoseconds
-            inFlight.removeFirst()
             prepared.append(part)
             newest = part.step
         }
@@ -79,6 +79,13 @@ extension ShardMachine {
         } else {
             preparedResendAt = min(preparedResendAt ?? due, due)
         }
+    }
+
+    /// The oldest checkpoint under way, if a quorum has acknowledged it.
+    private var nextDurable: Int? {
+        let isDurable = { (item: InFlight) in item.acks.count >= settings.countedQuorum }
+        if settings.mutation == .toldOutOfOrder { return inFlight.firstIndex(where: isDurable) }
+        return inFlight.first.map(isDurable) == true ? 0 : nil
     }
 
     mutating func receiveRefusal(

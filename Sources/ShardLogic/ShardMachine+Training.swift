@@ -26,7 +26,8 @@ extension ShardMachine {
     mutating func receivePush(
         _ push: Push, packet: Packet, from sender: NodeID, into effects: inout Effects<Action>
     ) {
-        guard isRunning, push.line == line, admits(push.slot, packet: packet, from: sender, into: &effects)
+        guard isRunning, push.line == line || settings.mutation == .oldLineAccepted,
+            admits(push.slot, packet: packet, from: sender, into: &effects)
         else { return }
         let slot = Int(push.slot)
         waiting[slot] = push.wantVersion
@@ -48,6 +49,10 @@ extension ShardMachine {
                 return
             }
             gradients[push.clock, default: [:]][slot] = payload
+        } else if settings.mutation == .pushNotDeduplicated, push.clock >= version,
+            let payload = packet.payload
+        {
+            gradients[push.clock + 1, default: [:]][slot] = payload
         }
         answer(slot, into: &effects)
     }
@@ -112,7 +117,9 @@ extension ShardMachine {
         }
         // A checkpoint of `version` itself is under way unless it is durable: training may be ahead by maxLag.
         let outstanding = inFlight.count + (isEncoding ? 1 : 0)
-        guard outstanding < settings.maxLag || settings.checkpointEvery == 0 else {
+        guard
+            outstanding < settings.maxLag || settings.checkpointEvery == 0 || settings.mutation == .lagIgnored
+        else {
             if stalledSince == nil { stalledSince = now }
             return
         }
@@ -121,6 +128,8 @@ extension ShardMachine {
             stalledSince = nil
         }
         isApplying = true
-        effects.perform(.apply(version: version + 1, gradients: (0..<settings.workers).map { set[$0]! }))
+        var inputs = (0..<settings.workers).map { set[$0]! }
+        if settings.mutation == .gradientsReversed && version % 2 == 1 { inputs.reverse() }
+        effects.perform(.apply(version: version + 1, gradients: inputs))
     }
 }

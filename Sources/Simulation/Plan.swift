@@ -3,18 +3,6 @@ import MachineCore
 import Training
 import Wire
 
-/// Mistakes that are built in on purpose, to show that the checkers find them.
-public enum Mutant: String, Sendable, CaseIterable {
-    /// A store acknowledges before its disk has synced, and the sync comes much later.
-    case ackBeforeSync = "ack-before-sync"
-    /// A coordinator goes on though another one leads.
-    case ignoreLeader = "ignore-leader"
-    /// A restored shard goes on from parameters in which one value is wrong.
-    case wrongRestore = "wrong-restore"
-    /// A shard applies the gradients of every fifth step once more.
-    case applyTwice = "apply-twice"
-}
-
 /// The kinds of trouble; which of them a run meets is drawn from its seed.
 public enum FaultKind: String, Sendable, CaseIterable {
     case killCoordinator, killStore, killShard, killWorker, killAll
@@ -58,6 +46,7 @@ struct Plan: Sendable {
         settings.heartbeat = .milliseconds(40)
         settings.lease = .milliseconds(400)
         settings.retry = .milliseconds(100)
+        settings.mutation = mutant?.mutation
         self.settings = settings
         elements = random.from(24...200)
         codec = CodecSettings(kind: random.chance(0.5) ? .exact : .lc(bits: random.pick([2, 3, 8])))

@@ -29,6 +29,8 @@ final class Process {
     let clockOffset: UInt64
     /// How its messages are signed: as a tool until the coordinator has given it its place.
     var name: NodeID
+    /// By which name its history goes.
+    var fact = ProcessFact(node: "", incarnation: 0)
     var isAlive = true
     var isPaused = false
     var held: [Happening] = []
@@ -45,6 +47,8 @@ final class Process {
     var accepted: [NodeID: Int] = [:]
     /// Line and version of the last step that was applied here.
     var applied: (line: UInt64, version: UInt64)?
+    /// Where its reader of samples stands, for a mutant.
+    var reader: UInt64?
 
     init(id: Int, place: NodeID, clockOffset: UInt64) {
         self.id = id

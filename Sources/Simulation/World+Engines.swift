@@ -24,7 +24,6 @@ extension World {
             if let problem = checkers.writesAre(writes) {
                 return fail("proved: store-\(store) is to write \(problem)")
             }
-            if plan.mutant == .ackBeforeSync { takes = 1000 }
         }
         queue.add(.jobDone(process: process.id), at: now + takes)
     }
@@ -54,7 +53,7 @@ extension World {
         say(
             "\(process.label) persists epoch \(state.epoch) line \(state.line) \(state.phase) committed \(state.committedStep), commits \(commits.map(\.step))"
         )
-        if let problem = checkers.persisted(state, commits, before: database, disks: disks) { fail(problem) }
+        if let problem = checkers.persisted(commits, disks: disks) { fail(problem) }
         database.persist(state, commits: commits, deletes: deletes)
         return .persisted
     }
@@ -62,8 +61,7 @@ extension World {
     // MARK: Shard
 
     private func compute(_ action: ShardMachine.Action, _ process: Process) -> ShardMachine.Completion? {
-        guard let state = process.state, let machine = process.shard else { return nil }
-        let shard = machine.identity.node.index
+        guard let state = process.state, process.shard != nil else { return nil }
         switch action {
         case .initialize(let line):
             plan.initialParameters(state.range).withUnsafeBufferPointer { state.initialize($0) }
@@ -74,16 +72,9 @@ extension World {
                 fail("at-most-once: \(process.label) applies version \(version) on version \(state.version)")
                 return nil
             }
-            if let problem = checkers.applied(shard, line: machine.line, version: version, gradients) {
-                fail(problem)
-            }
             var parameters = state.apply(version: version, gradients: gradients)
             if plan.mutant == .applyTwice && version % 5 == 0 {
-                let again = ShardState(
-                    range: state.range, optimizer: .sgd(learningRate: 0.05), codec: plan.codec,
-                    slotCodec: plan.codec)
-                parameters.withFloats { again.initialize($0) }
-                parameters = again.apply(version: 1, gradients: gradients)
+                parameters = appliedTwice(parameters, state, gradients)
             }
             return .applied(version: version, parameters: parameters)
         case .encode(let step, let asBase):
@@ -105,9 +96,11 @@ extension World {
     private func restore(
         _ link: ShardMachine.ChainLink, _ state: ShardState, _ process: Process
     ) -> ShardMachine.Completion {
+        let parts = plan.mutant == .linkSkipped ? withoutLastLink(link) : link.parts
         var offset = 0
-        for (index, part) in link.parts.enumerated() {
+        for (index, part) in parts.enumerated() {
             let bytes = link.frames.slice(offset..<offset + Int(part.encodedBytes))
+            let before = plan.mutant == .deltaTwice ? reconstruction(of: state) : []
             offset += Int(part.encodedBytes)
             do throws(CodecError) {
                 var problem: CodecError?
@@ -117,6 +110,9 @@ extension World {
                     } catch { problem = error }
                 }
                 if let problem { throw problem }
+                if plan.mutant == .deltaTwice, link.isLast, index == parts.count - 1 {
+                    try addDeltaAgain(to: state, before: before)
+                }
             } catch {
                 return .restoreFailed(line: link.line, reason: "step \(part.step): \(error)")
             }
@@ -124,20 +120,14 @@ extension World {
         let last = link.parts.last?.step ?? 0
         guard link.isLast else { return .linkRestored(line: link.line, step: last) }
         let digest = state.reconstructionDigest?.description ?? ""
-        guard digest == link.stateDigest else {
+        guard digest == link.stateDigest || plan.mutant == .linkSkipped || plan.mutant == .deltaTwice else {
             return .restoreFailed(
                 line: link.line, reason: "the chain leads to \(digest), not to \(link.stateDigest)")
         }
         var parameters = state.adoptReconstruction(version: link.resumeVersion)
-        if plan.mutant == .wrongRestore {
-            parameters = Payload(count: parameters.count) { raw in
-                parameters.withBytes { raw.copyMemory(from: $0) }
-                raw.bindMemory(to: Float.self)[0] += 0.5
-            }
-        }
+        if plan.mutant == .wrongRestore { parameters = withWrongValue(parameters) }
         process.applied = (link.line, link.resumeVersion)
-        checkers.restored(process.place.index, line: link.line, step: last)
-        return .restored(line: link.line, step: last, stateDigest: digest, parameters: parameters)
+        return .restored(line: link.line, step: last, stateDigest: link.stateDigest, parameters: parameters)
     }
 
     // MARK: Store
@@ -154,21 +144,16 @@ extension World {
                 return .writeFailed(reason: "fsync failed", fatal: true)
             }
             disks[store].write(writes)
-            if plan.mutant == .ackBeforeSync {
+            if plan.mutant == .syncDoesNothing {
                 queue.add(.lateSync(store: store), at: now + random.span(20, 200))
             } else {
                 disks[store].sync()
-            }
-            for case .promise(let epoch) in writes {
-                checkers.promises[store] = max(checkers.promises[store], epoch)
             }
             return .written
         case .read(let parts, let purpose):
             var bytes: [UInt8] = []
             for part in parts {
-                guard
-                    let record = disks[store].intact(part.shard, part.step, payloadDigest: part.payloadDigest)
-                else {
+                guard let record = readable(part, onDisk: store) else {
                     let key = StoreMachine.Key(shard: part.shard, step: part.step)
                     return .readFailed(
                         StoreMachine.Damage(
@@ -177,7 +162,9 @@ extension World {
                 record.payload.withBytes { bytes.append(contentsOf: $0) }
             }
             return .read(parts, Payload(bytes), purpose)
-        case .compact(let keep, _): return .compacted(freedBytes: disks[store].keep(keep))
+        case .compact(let keep, _):
+            if let problem = checkers.compacts(store, keep: keep, disks[store], database) { fail(problem) }
+            return .compacted(freedBytes: disks[store].keep(keep))
         case .verify(let asked, let repair):
             let damages = disks[store].records.keys.sorted().filter { disks[store].records[$0]!.isDamaged }
                 .map { StoreMachine.Damage(key: $0, what: "step \($0.step) is damaged") }
@@ -193,12 +180,12 @@ extension World {
         let slot = process.name.index
         var parameters: [Float] = []
         for slice in slices { slice.withFloats { parameters.append(contentsOf: $0) } }
-        let gradient = plan.gradient(slot: slot, clock: clock, parameters: parameters)
+        let read = position(of: process, clock: clock)
+        let gradient = plan.gradient(slot: slot, clock: read, parameters: parameters)
         let loss = gradient.reduce(Float(0)) { $0 + $1 * $1 } / Float(max(gradient.count, 1))
         let payload = Payload(count: gradient.count * 4) { raw in
             gradient.withUnsafeBytes { raw.copyMemory(from: $0) }
         }
-        checkers.computed(slot: slot, line: line, clock: clock, payload)
         return .computed(line: line, clock: clock, loss: loss, gradient: payload)
     }
 }

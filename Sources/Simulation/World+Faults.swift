@@ -106,10 +106,9 @@ extension World {
         guard isHealthy else { return false }
         let store = random.below(disks.count)
         say("the disk of store-\(store) is wiped")
-        checkers.diskWasHurt = true
+        diskFault("disk-lost", store)
         for process in live(.store(store)) { kill(process, cause: "its disk was replaced") }
         disks[store].wipe()
-        checkers.promises[store] = 0
         return true
     }
 
@@ -123,7 +122,7 @@ extension World {
         let copies = disks.filter { $0.intact(key.shard, key.step, payloadDigest: digest) != nil }.count
         guard copies >= 2 else { return false }
         say("a bit of step \(key.step) of shard-\(key.shard) flips on the disk of store-\(store)")
-        checkers.diskWasHurt = true
+        diskFault("disk-damaged", store)
         disks[store].damage(key)
         return true
     }
@@ -145,7 +144,7 @@ extension World {
     // MARK: The end
 
     func inspect() {
-        if let problem = checkers.restoresAgree() { return fail(problem) }
+        if let problem = overdueSilence() ?? brokenLimit() { return fail(problem) }
         if now > liveBound {
             return fail("live: not done \(liveBound / 1_000_000) ms after the start\n" + dump())
         }

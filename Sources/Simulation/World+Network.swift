@@ -59,6 +59,9 @@ extension World {
             guard process.isAlive else { return }
         }
         guard process.isJoined else { return takeAnswer(envelope, process) }
+        if case .heartbeat = body, process.id == currentCoordinator {
+            heard[sender] = (process.id, envelope.incarnation, now)
+        }
         tell(process, .message(Packet(envelope: envelope, payload: payload), from: sender))
     }
 
@@ -162,16 +165,16 @@ extension World {
             process.worker = WorkerMachine(
                 membership: membership, settings: settings, elements: plan.elements)
         case .store:
-            let found = disks[node.index].found(seesDamage: random.chance(0.5))
-            process.store = StoreMachine(
-                membership: membership,
-                settings: StoreMachine.Settings(
-                    stores: settings.stores, replicas: settings.replicas,
-                    maxAnswerBytes: random.pick([200, 2000, 1 << 20]), retry: settings.retry),
-                found: found)
+            let found = found(onDisk: node.index, seesDamage: random.chance(0.5))
+            var own = StoreMachine.Settings(
+                stores: settings.stores, replicas: settings.replicas,
+                maxAnswerBytes: random.pick([200, 2000, 1 << 20]), retry: settings.retry)
+            own.mutation = settings.mutation
+            process.store = StoreMachine(membership: membership, settings: own, found: found)
         case .coordinator, .tool: return
         }
         say("\(process.label) has its place: incarnation \(joined.incarnation)")
+        begin(process, process.store?.beginnings ?? [])
         tell(process, .connected(.coordinator))
     }
 

@@ -67,7 +67,7 @@ extension StoreMachine {
             refusal.reason = reason
             effects.send(.appendRefused(refusal), to: sender)
         }
-        guard part.epoch >= promisedEpoch else {
+        guard part.epoch >= promisedEpoch || settings.mutation == .epochUnchecked else {
             effects.report(
                 .warning, "fenced",
                 "refused step \(part.step) of shard-\(part.shard): its epoch \(part.epoch) is older than the promised \(promisedEpoch)"
@@ -122,6 +122,7 @@ extension StoreMachine {
             return refuse("\(queuedBytes) bytes wait for the disk already")
         }
         if part.epoch > promisedEpoch { queuePromise(part.epoch) }
+        if settings.mutation == .ackBeforeSync { acknowledge(part, to: sender, into: &effects) }
         enqueue(Pending(write: .record(part, payload: payload), asker: sender))
     }
 
@@ -224,6 +225,9 @@ extension StoreMachine {
         fenceStep = fence.committedStep
         // Written even when the epoch is known, so that the answer follows everything that is under way.
         promisedEpoch = fence.epoch
+        if settings.mutation == .promiseNotSynced {
+            return sendPromised(fence.epoch, to: sender, into: &effects)
+        }
         enqueue(Pending(write: .promise(epoch: fence.epoch), asker: sender))
     }
 

@@ -5,6 +5,7 @@ import Wire
 extension StoreMachine {
     mutating func markDamaged(_ key: Key, at now: Instant) {
         guard let part = index.removeValue(forKey: key) else { return }
+        if settings.mutation == .damageForgotten { return }
         damaged[key] = part
         startRepair(part, at: now)
     }
@@ -162,9 +163,9 @@ extension StoreMachine {
                     manifests[key.step]?.parts.contains {
                         $0.shard == key.shard && $0.payloadDigest == known.payloadDigest
                     } ?? false
-                guard known.payloadDigest != part.payloadDigest, part.line > known.line, !isCommitted else {
-                    continue
-                }
+                guard known.payloadDigest != part.payloadDigest,
+                    part.line > known.line && !isCommitted || settings.mutation == .repairOverwrites
+                else { continue }
             }
             startRepair(part, at: now)
             missing += 1
@@ -224,7 +225,10 @@ extension StoreMachine {
     /// Every record newer than the last commit, and the chains of the committed steps that are to be kept.
     func keptKeys() -> Set<Key> {
         var keep: Set<Key> = []
-        for (key, part) in index where Int64(part.step) > retain.committedStep { keepChain(key, &keep) }
+        for (key, part) in index
+        where Int64(part.step) > retain.committedStep && settings.mutation != .compactionDropsUncommitted {
+            keepChain(key, &keep)
+        }
         let shards = Set(index.keys.map(\.shard))
         for step in retain.steps {
             for shard in shards { keepChain(Key(shard: shard, step: step), &keep) }
@@ -241,7 +245,9 @@ extension StoreMachine {
 
     private func keepChain(_ first: Key, _ keep: inout Set<Key>) {
         var key = first
-        while let part = index[key] ?? damaged[key], keep.insert(key).inserted, part.kind == .delta {
+        while let part = index[key] ?? damaged[key], keep.insert(key).inserted, part.kind == .delta,
+            settings.mutation != .compactionDropsBases
+        {
             key = Key(shard: key.shard, step: part.baseStep)
         }
     }

@@ -106,6 +106,8 @@ public struct StoreMachine: Machine {
     public internal(set) var membership: Membership
     let settings: Settings
     var promisedEpoch: UInt64
+    /// The promise that the disk held when this process began.
+    let foundPromise: UInt64
     var index: [Key: Part] = [:]
     var manifests: [UInt64: Manifest] = [:]
     var damaged: [Key: Part] = [:]
@@ -150,6 +152,8 @@ public struct StoreMachine: Machine {
         /// How long the first record of a batch waits for those of the other shards, at most: they come at almost the
         /// same time, and one sync for all of them costs as much as one for the first.
         public var gather: Instant.Span
+        /// A mistake that the simulator builds in; nil everywhere else.
+        package var mutation: Mutation?
         public init(
             stores: Int, replicas: Int, maxQueuedBytes: Int = 1 << 28, maxAnswerBytes: Int = 8 << 20,
             retry: Instant.Span = .milliseconds(500), gather: Instant.Span = .milliseconds(3)
@@ -167,6 +171,7 @@ public struct StoreMachine: Machine {
         self.membership = membership
         self.settings = settings
         promisedEpoch = found.promisedEpoch
+        foundPromise = found.promisedEpoch
         for part in found.parts { index[Key(shard: part.shard, step: part.step)] = part }
         for manifest in found.manifests {
             manifests[manifest.step] = manifest

@@ -208,15 +208,17 @@ public struct WorkerMachine: Machine {
         }
         switch state {
         case .pulling(let clock, var parameters):
-            guard reply.version >= neededVersion(forClock: clock) else { return }
+            guard reply.version >= neededVersion(forClock: clock) || settings.mutation == .staleParameters
+            else { return }
             parameters[shard] = payload
             state = .pulling(clock: clock, parameters: parameters)
             if parameters.count == settings.shards { compute(clock, parameters, into: &effects) }
         case .pushing(let clock, let gradient, var parameters):
             // An answer to an earlier question would hold an older version, or stand for a push that was not received.
-            guard reply.version >= settings.wantedVersion(afterClock: clock), reply.slotClock > clock else {
-                return
-            }
+            guard
+                reply.version >= settings.wantedVersion(afterClock: clock) && reply.slotClock > clock
+                    || settings.mutation == .staleParameters
+            else { return }
             parameters[shard] = payload
             if parameters.count == settings.shards { stepDelivered(clock) }
             if parameters.count < settings.shards {

@@ -23,7 +23,16 @@ struct SimulateCommand: ParsableCommand {
     @Flag(help: "Print every message, decision and fault of the run.")
     var trace = false
 
+    @Option(help: ArgumentHelp("Build in a mistake: a check must find it.", valueName: "name"))
+    var mutant: Mutant?
+
+    @Flag(help: "For every mistake, how many seeds it takes until a check finds it; --seeds at most.")
+    var mutants = false
+
     func validate() throws {
+        guard !mutants || mutant == nil && !trace else {
+            throw ValidationError("--mutants runs them all, without a trace")
+        }
         guard seeds > 0, seeds <= 100_000_000, seed <= UInt64.max - seeds else {
             throw ValidationError("--seeds must be 1 to 100000000, and the last seed below 2^64")
         }
@@ -33,13 +42,19 @@ struct SimulateCommand: ParsableCommand {
     }
 
     func run() throws {
+        if mutants {
+            return try SimulateMutants.run(Mutant.allCases, seeds: seed..<seed + seeds, steps: steps)
+        }
+        if let mutant, !trace {
+            return try SimulateMutants.run([mutant], seeds: seed..<seed + seeds, steps: steps)
+        }
         var events = 0
         var commits = 0
         var recoveries: UInt64 = 0
         for number in seed..<seed + seeds {
             let outcome =
                 trace
-                ? Simulation.run(seed: number, steps: steps) { print($0) }
+                ? Simulation.run(seed: number, steps: steps, mutant: mutant) { print($0) }
                 : Simulation.run(seed: number, steps: steps)
             events += outcome.events
             commits += outcome.commits

@@ -14,8 +14,8 @@ enum Repository {
 /// each other, and only the wrapper touches the C library of messaging.
 @Suite struct ArrowsTests {
     private static let pure: Set<String> = [
-        "LCCheckpoint", "Tensors", "Wire", "MachineCore", "ParameterState", "CoordinatorLogic", "ShardLogic",
-        "StoreLogic", "WorkerLogic",
+        "LCCheckpoint", "Tensors", "Wire", "MachineCore", "Invariants", "ParameterState", "CoordinatorLogic",
+        "ShardLogic", "StoreLogic", "WorkerLogic",
     ]
     private static let roles: Set<String> = ["CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic"]
     /// What touches the world: the system's libraries, and our targets that use them.
@@ -87,6 +87,23 @@ enum Repository {
             Self.roles.contains($0.target) && Self.roles.contains($0.module)
         }
         #expect(turned.isEmpty, "\(turned)")
+    }
+
+    /// A check that used the logic which it checks would share its mistakes.
+    @Test func checkersKnowNoRole() throws {
+        let imported = Set(try Self.imports().filter { $0.target == "Invariants" }.map(\.module))
+        #expect(imported == ["MachineCore"])
+    }
+
+    /// Mistakes are built in by the simulator, and can be by nothing that runs a cluster.
+    @Test func onlyTheSimulatorBuildsInMistakes() throws {
+        let folder = Repository.root + "/Sources"
+        let files = FileManager.default
+        for name in try files.subpathsOfDirectory(atPath: folder) where name.hasSuffix(".swift") {
+            let text = try String(contentsOfFile: "\(folder)/\(name)", encoding: .utf8)
+            let sets = text.contains(".mutation = ") || text.contains("Mutation(rawValue")
+            #expect(!sets || name.hasPrefix("Simulation/"), "\(name) sets a mutation")
+        }
     }
 
     @Test func onlyTheWrapperTouchesTheMessagingLibrary() throws {

@@ -256,7 +256,7 @@ import Wire
 
     @Test func anEndedLeaseIsAFault() {
         var cluster = running()
-        _ = cluster.tick(milliseconds: 900)
+        for _ in 0..<9 { _ = cluster.tick(milliseconds: 100) }
         cluster.heartbeat(Self.places.filter { $0 != .shard(1) })
         let ended = cluster.tick(milliseconds: 100)
         #expect(ended.decisions.filter { $0.kind == "fault" }.map(\.level) == [.warning])

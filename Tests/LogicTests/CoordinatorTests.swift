@@ -173,8 +173,46 @@ import Wire
 
     @Test func silenceEndsALease() {
         var driver = running()
-        persistAll(&driver, driver.tell(.tick, after: 1_100))
+        for _ in 0..<11 { persistAll(&driver, driver.tell(.tick, after: 100)) }
         #expect(driver.machine.phase == .fencing)
+    }
+
+    /// A coordinator that was away has heard nobody; that says nothing about the others.
+    @Test func itsOwnPauseEndsNobodysLease() {
+        var driver = running()
+        persistAll(&driver, driver.tell(.tick, after: 5_000))
+        #expect(driver.machine.phase == .running)
+        for _ in 0..<11 { persistAll(&driver, driver.tell(.tick, after: 100)) }
+        #expect(driver.machine.phase == .fencing)
+    }
+
+    /// A coordinator that follows this one must not offer a step that the stores have dropped.
+    @Test func storesHearOfWhatIsNotKeptWhenItIsOutOfTheDatabase() {
+        var driver = running()
+        for step in 0..<80 as Range<UInt64> {
+            var open = driver.hear(prepared(step, line: 2, stores: [0, 1]), from: .shard(0), incarnation: 5)
+                .actions()
+            while !open.isEmpty {
+                guard case .persist(_, _, let deletes) = open.removeFirst() else { continue }
+                let keptBefore = deletes.first.map { keeps($0, &driver) }
+                open += driver.tell(.completed(.persisted)).actions()
+                guard let dropped = deletes.first else { continue }
+                #expect(keptBefore == true)
+                #expect(!keeps(dropped, &driver))
+                return
+            }
+        }
+        Issue.record("nothing was ever dropped")
+    }
+
+    /// Whether a store is told to keep a step.
+    private func keeps(_ step: UInt64, _ driver: inout Coordinator) -> Bool {
+        let effects = driver.hear(.heartbeat(Heartbeat()), from: .store(0), incarnation: 2)
+        for message in effects.sent() {
+            guard case .heartbeatReply(let reply) = message.body, reply.hasRetain else { continue }
+            return Int64(step) > reply.retain.committedStep || reply.retain.steps.contains(step)
+        }
+        return true
     }
 
     @Test func endsWhenAnotherLeads() {

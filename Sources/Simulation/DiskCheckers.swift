@@ -4,86 +4,19 @@ import ParameterState
 import StoreLogic
 import Wire
 
-/// What must hold, whatever happens: looked at from outside, apart from the roles' own logic.
-struct Checkers {
-    struct Gradient: Hashable {
-        var slot: Int
-        var line: UInt64
-        var clock: UInt64
-        var shard: Int
-    }
-
-    struct Place: Hashable {
-        var shard: UInt32
-        var line: UInt64
-        var step: UInt64
-    }
-
+/// What only the simulator can look at: the disks themselves, and what one process without faults comes to. Whatever
+/// can be seen from outside a process is checked by `InvariantSuite`, which real histories go through too.
+struct DiskCheckers {
     let plan: Plan
-    /// The newest promise that each disk holds.
-    var promises: [UInt64]
     /// True once a disk was wiped or damaged: fewer copies than the quorum are then no mistake.
     var diskWasHurt = false
-    private var gradients: [Digest: Set<Gradient>] = [:]
-    private var payloads: [Place: String] = [:]
-    private var committed: [UInt64: String] = [:]
-    private var committedStep: Int64 = -1
-    private var epoch: UInt64 = 0
-    private var restores: [UInt64: [Int: UInt64]] = [:]
     private(set) var commits = 0
-    private(set) var appliedSteps = 0
 
-    init(plan: Plan) {
-        self.plan = plan
-        promises = Array(repeating: 0, count: plan.settings.stores)
-    }
+    init(plan: Plan) { self.plan = plan }
 
-    // MARK: at-most-once
+    // MARK: While it runs
 
-    mutating func computed(slot: Int, line: UInt64, clock: UInt64, _ gradient: Payload) {
-        for shard in 0..<plan.settings.shards {
-            let range = plan.range(ofShard: shard)
-            let digest = gradient.slice(range.lowerBound * 4..<range.upperBound * 4).withBytes {
-                Digest.of($0)
-            }
-            gradients[digest, default: []].insert(
-                Gradient(slot: slot, line: line, clock: clock, shard: shard))
-        }
-    }
-
-    /// Step `version` applies clock `version − 1` of every slot, in order of the slots, computed on this timeline.
-    mutating func applied(_ shard: Int, line: UInt64, version: UInt64, _ inputs: [Payload]) -> String? {
-        appliedSteps += 1
-        guard inputs.count == plan.settings.workers else {
-            return "at-most-once: shard-\(shard) applies \(inputs.count) gradients in step \(version)"
-        }
-        for (slot, input) in inputs.enumerated() {
-            let known = gradients[input.withBytes { Digest.of($0) }] ?? []
-            let wanted = Gradient(slot: slot, line: line, clock: version - 1, shard: shard)
-            // In partial mode a shard that survived goes on with the gradients that it holds.
-            let isOlder = known.contains {
-                $0.slot == slot && $0.clock == version - 1 && $0.shard == shard && $0.line <= line
-            }
-            guard known.contains(wanted) || (plan.settings.partialRecovery && isOlder) else {
-                return
-                    "at-most-once: shard-\(shard) applies in step \(version) on timeline \(line) for slot \(slot) a gradient of \(known.map { "slot \($0.slot) line \($0.line) clock \($0.clock)" }.sorted())"
-            }
-        }
-        return nil
-    }
-
-    // MARK: single-writer
-
-    mutating func appendSent(_ part: Part) -> String? {
-        let place = Place(shard: part.shard, line: part.line, step: part.step)
-        if let known = payloads[place], known != part.payloadDigest {
-            return
-                "single-writer: shard-\(part.shard) has two payloads for step \(part.step) on timeline \(part.line)"
-        }
-        payloads[place] = part.payloadDigest
-        return nil
-    }
-
+    /// `proved`: a payload has the digest by which it is called.
     func writesAre(_ writes: [StoreMachine.Write]) -> String? {
         for case .record(let part, let payload) in writes
         where payload.withBytes({ Digest.of($0).description }) != part.payloadDigest {
@@ -92,47 +25,37 @@ struct Checkers {
         return nil
     }
 
-    // MARK: durable, atomic, monotonic
-
-    mutating func persisted(
-        _ state: CoordinatorState, _ commits: [Manifest], before: FakeDatabase, disks: [FakeDisk]
-    ) -> String? {
-        if state.epoch < epoch {
-            return "fenced: the coordinator's epoch went back from \(epoch) to \(state.epoch)"
-        }
-        epoch = state.epoch
-        if state.committedStep < committedStep {
-            return "monotonic: the committed step went back from \(committedStep) to \(state.committedStep)"
-        }
-        committedStep = state.committedStep
-        for manifest in commits {
-            if let problem = check(manifest, disks) { return problem }
+    /// `durable`: every link of every part's chain is on enough disks when a commit is made.
+    mutating func persisted(_ manifests: [Manifest], disks: [FakeDisk]) -> String? {
+        let needed = diskWasHurt ? 1 : plan.settings.writeQuorum
+        for manifest in manifests {
+            commits += 1
+            for part in manifest.parts {
+                if let problem = links(part, disks, needed: needed) {
+                    return "durable: commit of step \(manifest.step): \(problem)"
+                }
+            }
         }
         return nil
     }
 
-    private mutating func check(_ manifest: Manifest, _ disks: [FakeDisk]) -> String? {
-        commits += 1
-        if let known = committed[manifest.step], known != manifest.modelDigest {
-            return "monotonic: step \(manifest.step) was committed before with another digest"
-        }
-        committed[manifest.step] = manifest.modelDigest
-        guard manifest.parts.count == plan.settings.shards else {
-            return "atomic: step \(manifest.step) has \(manifest.parts.count) parts"
-        }
-        let needed = diskWasHurt ? 1 : plan.settings.writeQuorum
-        for (shard, part) in manifest.parts.enumerated() {
-            guard part.shard == UInt32(shard), part.step == manifest.step else {
-                return "atomic: step \(manifest.step) names step \(part.step) of shard-\(part.shard)"
-            }
-            guard manifest.parts.allSatisfy({ $0.line == part.line }) else {
-                return "atomic: step \(manifest.step) mixes timelines"
-            }
-            if let problem = links(part, disks, needed: needed) {
-                return "durable: commit of step \(manifest.step): \(problem)"
+    /// `durable`: a compaction frees nothing that a committed step needs, and nothing newer than the last commit.
+    func compacts(
+        _ store: Int, keep: Set<StoreMachine.Key>, _ disk: FakeDisk, _ database: FakeDatabase
+    ) -> String? {
+        var after = disk
+        _ = after.keep(keep)
+        for manifest in database.manifests.values {
+            for part in manifest.parts where chain(part, on: disk) != nil && chain(part, on: after) == nil {
+                return
+                    "durable: a compaction of store-\(store) frees what step \(part.step) of shard-\(part.shard) needs: \(firstGap(part, on: after))"
             }
         }
-        return nil
+        let committed = database.state?.committedStep ?? -1
+        let newer = disk.records.keys.sorted().first { Int64($0.step) > committed && !keep.contains($0) }
+        return newer.map {
+            "durable: a compaction of store-\(store) frees step \($0.step) of shard-\($0.shard), newer than the last commit"
+        }
     }
 
     /// Every link of a part's chain stands on enough disks.
@@ -156,18 +79,6 @@ struct Checkers {
             }
             part = base
         }
-    }
-
-    mutating func restored(_ shard: Int, line: UInt64, step: UInt64) {
-        restores[line, default: [:]][shard] = step
-    }
-
-    /// All shards that were restored on one timeline stand at one step.
-    func restoresAgree() -> String? {
-        for line in restores.keys.sorted() where Set(restores[line]!.values).count > 1 {
-            return "atomic: on timeline \(line) the shards were restored to \(restores[line]!)"
-        }
-        return nil
     }
 
     // MARK: The end
