@@ -34,6 +34,8 @@ public struct RunDirectory: Sendable, Hashable {
     public var pidPath: String { path + "/up.pid" }
     public var endpointPath: String { path + "/coordinator.endpoint" }
     public var databasePath: String { path + "/coordinator/coordinator.sqlite" }
+    /// What the nodes did, where that is recorded.
+    public var historyPath: String { path + "/history" }
     public func logPath(node: String) -> String { path + "/logs/\(node).log" }
     public func storePath(index: Int) -> String { path + "/stores/store-\(index)" }
 

@@ -46,12 +46,16 @@ public struct CoordinatorOptions: Sendable {
     public var databasePath: String
     /// `tcp://host:port`; port 0 takes a free one.
     public var bind: String
+    /// Where to record what this process does; nil: nowhere.
+    public var historyDirectory: String?
     /// Told the address that was really bound, before anyone can join.
     public var onListening: @Sendable (String) -> Void
 
     public init(
-        run: String, databasePath: String, bind: String, onListening: @escaping @Sendable (String) -> Void
+        run: String, databasePath: String, bind: String, historyDirectory: String?,
+        onListening: @escaping @Sendable (String) -> Void
     ) {
+        self.historyDirectory = historyDirectory
         self.run = run
         self.databasePath = databasePath
         self.bind = bind
@@ -80,7 +84,11 @@ public func runCoordinator(
         now: .now)
     let sink = SignalSink()
     let transport = Transport(identity: machine.identity, log: log) { sink.put($0) }
-    let runner = RoleRunner<CoordinatorMachine>(transport: transport, log: log)
+    let history = try options.historyDirectory.map {
+        let process = ProcessFact(node: NodeID.coordinator.description, incarnation: machine.firstEpoch)
+        return try HistoryWriter(directory: $0, process: process, log: log)
+    }
+    let runner = RoleRunner<CoordinatorMachine>(transport: transport, log: log, history: history)
     sink.forward(to: { runner.put($0) })
     let url = try listen(transport, options.bind)
     options.onListening(url)

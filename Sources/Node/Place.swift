@@ -17,6 +17,8 @@ public struct Place: Sendable {
     public var view: View
     /// What the coordinator told about the run: see `RunDescription`.
     public var description: String
+    /// Where to record what this process does; nil: nowhere.
+    public var historyDirectory: String?
     let transport: Transport
     let signals: SignalSink
 
@@ -105,8 +107,12 @@ public struct Place: Sendable {
     func run<M: Machine>(
         _ machine: M, log: Logger, stop: StopSignal,
         engine: @escaping @Sendable () -> any Engine<M.Action, M.Completion>
-    ) -> RoleEnd {
-        let runner = RoleRunner<M>(transport: transport, log: log)
+    ) throws -> RoleEnd {
+        let history = try historyDirectory.map {
+            let process = ProcessFact(node: identity.node.description, incarnation: identity.incarnation)
+            return try HistoryWriter(directory: $0, process: process, log: log)
+        }
+        let runner = RoleRunner<M>(transport: transport, log: log, history: history)
         signals.forward(to: { runner.put($0) })
         stop.onStop { runner.stop() }
         return runner.run(machine, engine: engine)

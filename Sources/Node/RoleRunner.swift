@@ -72,9 +72,12 @@ final class RoleRunner<Role: Machine>: Sendable where Role.Action: Sendable {
     private let wake = DispatchSemaphore(value: 0)
     private let transport: Transport
     private let log: Logger
+    private let history: HistoryWriter?
 
-    init(transport: Transport, log: Logger) {
+    /// - Parameter history: where to take down what the role does, if anywhere.
+    init(transport: Transport, log: Logger, history: HistoryWriter?) {
         self.transport = transport
+        self.history = history
         self.log = log
     }
 
@@ -111,6 +114,7 @@ final class RoleRunner<Role: Machine>: Sendable where Role.Action: Sendable {
         startEngine()
         defer { work.put(nil) }
         let machine = initial
+        history?.append(machine.beginnings)
         core.withLock { $0 = Core(machine: machine) }
         state.withLock { $0.inbox.insert(.event(.tick), at: 0) }
         drive()
@@ -161,14 +165,22 @@ final class RoleRunner<Role: Machine>: Sendable where Role.Action: Sendable {
 
     private func handle(_ input: Input, _ core: inout Core) -> RoleEnd? {
         switch input {
-        case .event(let event): core.machine.handle(event, at: .now, into: &core.effects)
+        case .event(let event): step(event, &core)
         case .finished(let completion):
             core.outstanding -= 1
             guard let completion else { return nil }
-            core.machine.handle(.completed(completion), at: .now, into: &core.effects)
+            step(.completed(completion), &core)
         case .stop: return .stopped
         }
         return carryOut(&core)
+    }
+
+    /// What an event leads to is taken down before any of it is carried out.
+    private func step(_ event: Event<Role.Completion>, _ core: inout Core) {
+        let before = core.effects.items.count
+        core.machine.handle(event, at: .now, into: &core.effects)
+        guard let history else { return }
+        history.append(core.machine.observations(of: event, Array(core.effects.items[before...])))
     }
 
     private func dialWanted(_ core: inout Core) {
@@ -218,9 +230,7 @@ final class RoleRunner<Role: Machine>: Sendable where Role.Action: Sendable {
                     return .exited(reason: reason, failed: failed)
                 }
             }
-            for completion in completions {
-                core.machine.handle(.completed(completion), at: .now, into: &core.effects)
-            }
+            for completion in completions { step(.completed(completion), &core) }
         }
         return nil
     }

@@ -70,13 +70,13 @@ private struct ShardEngine: Engine {
 }
 
 /// Serves a slice of the model until the process is stopped or replaced. Blocks.
-public func runShard(_ place: Place, plan: RunPlan, log: Logger, stop: StopSignal) -> RoleEnd {
+public func runShard(_ place: Place, plan: RunPlan, log: Logger, stop: StopSignal) throws -> RoleEnd {
     let shard = place.identity.node.index
     let machine = ShardMachine(
         membership: Membership(
             identity: place.identity, view: place.view, heartbeatInterval: plan.settings.heartbeat),
         settings: plan.settings, elements: plan.range(ofShard: shard).count)
-    return place.run(machine, log: log, stop: stop) {
+    return try place.run(machine, log: log, stop: stop) {
         ShardEngine(state: plan.makeShardState(shard), plan: plan)
     }
 }

@@ -169,7 +169,7 @@ public func runStore(_ place: Place, plan: RunPlan, directory: String, log: Logg
             stores: plan.settings.stores, replicas: plan.settings.replicas, retry: plan.settings.retry),
         found: disk.found)
     let holder = DiskHolder(disk: disk)
-    return place.run(machine, log: log, stop: stop) { StoreEngine(disk: holder.disk) }
+    return try place.run(machine, log: log, stop: stop) { StoreEngine(disk: holder.disk) }
 }
 
 /// Hands the opened log to the engine's thread, which alone uses it from then on.

@@ -52,7 +52,7 @@ public func runWorker(_ place: Place, plan: RunPlan, log: Logger, stop: StopSign
             identity: place.identity, view: place.view, heartbeatInterval: plan.settings.heartbeat),
         settings: plan.settings, elements: plan.elements)
     let slot = place.identity.node.index
-    return place.run(machine, log: log, stop: stop) {
+    return try place.run(machine, log: log, stop: stop) {
         WorkerEngine(
             model: Model(plan.shape), samples: dataset.training, sampler: sampler, slot: slot,
             parameters: [Float](repeating: 0, count: plan.elements))

@@ -19,6 +19,8 @@ struct JoinOptions: ParsableArguments {
     var bind = "tcp://127.0.0.1:0"
     @Option(help: "Host, or HOST:PORT, at which peers reach this node, where it differs from --bind's.")
     var advertise: String?
+    @Option(help: ArgumentHelp("Record what this node does, for 'varve history check'.", valueName: "dir"))
+    var history: String?
     @Option(help: "Seconds to wait for the coordinator.")
     var joinTimeout = 60.0
 
@@ -31,10 +33,12 @@ struct JoinOptions: ParsableArguments {
     func place(_ role: Role, listens: Bool, log: Logger) throws -> Place {
         let coordinator = try join ?? coordinatorEndpoint(runDir: runDir ?? "")
         do {
-            return try Place.join(
+            var place = try Place.join(
                 coordinator: coordinator, role: role, index: index, bind: listens ? bind : nil,
                 advertise: advertise,
                 log: log, timeoutSeconds: joinTimeout)
+            place.historyDirectory = history
+            return place
         } catch { throw CommandFailure("\(error)", exitCode: CommandFailure.failed) }
     }
 }
@@ -100,6 +104,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
     var runDir: String
     @Option(help: "Address to listen on; port 0 takes a free one.")
     var bind: String?
+    @Option(help: ArgumentHelp("Record what this node does, for 'varve history check'.", valueName: "dir"))
+    var history: String?
 
     mutating func run() async throws {
         let log = processLog("coordinator")
@@ -118,6 +124,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
         let json = try description.json
         let options = CoordinatorOptions(
             run: directory.identity.runID, databasePath: directory.databasePath, bind: address,
+            historyDirectory: history,
             onListening: { url in
                 try? writeByRename("\(getpid())", to: pidPath)
                 try? writeByRename(url, to: endpointPath)

@@ -33,6 +33,8 @@ struct UpCommand: AsyncParsableCommand {
     var resume = false
     @Flag(help: "Return as soon as the cluster runs; it goes on in the background.")
     var detach = false
+    @Flag(help: "Record what every node does, for 'varve history check'; --resume goes on with it.")
+    var history = false
     @Flag(help: "One JSON object per line on stdout.")
     var json = false
 
@@ -100,16 +102,23 @@ struct UpCommand: AsyncParsableCommand {
             if resume {
                 directory = try RunDirectory.open(path: path)
                 let lock = try directory.lock()
+                let hasHistory = FileManager.default.fileExists(atPath: directory.historyPath)
+                guard hasHistory || !history else {
+                    throw CommandFailure(
+                        "\(path) was begun without a history, and half of one can't be checked",
+                        exitCode: CommandFailure.usage)
+                }
                 try writeByRename(configuration.yaml(), to: directory.configurationPath)
                 return UpSession(
                     directory: directory, lock: lock, configuration: configuration,
                     plan: try description.plan(),
-                    heldOut: heldOut, endpoints: endpoints, isNew: false, json: json)
+                    heldOut: heldOut, endpoints: endpoints, isNew: false, recordsHistory: hasHistory, json: json)
             }
             directory = try RunDirectory.create(path: path, configuration: configuration)
             return UpSession(
                 directory: directory, lock: try directory.lock(), configuration: configuration,
-                plan: try description.plan(), heldOut: heldOut, endpoints: endpoints, isNew: true, json: json)
+                plan: try description.plan(), heldOut: heldOut, endpoints: endpoints, isNew: true,
+                recordsHistory: history, json: json)
         } catch let error as RunDirectoryError { throw CommandFailure("\(error)", exitCode: error.exitCode) }
     }
 
@@ -122,6 +131,7 @@ struct UpCommand: AsyncParsableCommand {
         for item in overrides { arguments += ["--set", item] }
         if let endpoints { arguments += ["--endpoints", endpoints] }
         if resume { arguments.append("--resume") }
+        if history { arguments.append("--history") }
         let log = NSTemporaryDirectory() + "/varve-up-\(getpid()).log"
         switch Detach.spawn(
             executable: programPath(), arguments: arguments, environment: [:], log: log,

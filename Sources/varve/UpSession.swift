@@ -27,6 +27,7 @@ final class UpSession: Sendable {
     let heldOut: Dataset
     let endpoints: NodeEndpoints
     let isNew: Bool
+    let recordsHistory: Bool
     let state: Mutex<State>
     let wake = DispatchSemaphore(value: 0)
     let clientBox = Mutex<ToolClient?>(nil)
@@ -34,8 +35,9 @@ final class UpSession: Sendable {
 
     init(
         directory: RunDirectory, lock: RunLock, configuration: ClusterConfiguration, plan: RunPlan,
-        heldOut: Dataset, endpoints: NodeEndpoints, isNew: Bool, json: Bool
+        heldOut: Dataset, endpoints: NodeEndpoints, isNew: Bool, recordsHistory: Bool, json: Bool
     ) {
+        self.recordsHistory = recordsHistory
         self.directory = directory
         self.lock = lock
         self.configuration = configuration
@@ -86,7 +88,9 @@ final class UpSession: Sendable {
 
     private func program(_ node: String, _ arguments: [String]) -> Supervisor.Program {
         Supervisor.Program(
-            node: node, executable: programPath(), arguments: arguments, log: directory.logPath(node: node))
+            node: node, executable: programPath(),
+            arguments: arguments + (recordsHistory ? ["--history", directory.historyPath] : []),
+            log: directory.logPath(node: node))
     }
 
     private func arguments(of node: String, _ kind: Kind, _ index: Int) -> [String] {

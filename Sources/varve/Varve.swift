@@ -18,7 +18,8 @@ struct Varve: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, StatusCommand.self, TopCommand.self, KillCommand.self, DownCommand.self,
             ExportCommand.self,
-            CheckpointsCommand.self, LogsCommand.self, ConfigCommand.self, DoctorCommand.self,
+            CheckpointsCommand.self, HistoryCommand.self, LogsCommand.self, ConfigCommand.self,
+            DoctorCommand.self,
             BenchCommand.self,
             CodecCommand.self, SimulateCommand.self, DrillCommand.self,
             CoordinatorCommand.self, ShardCommand.self, StoreCommand.self, WorkerCommand.self,

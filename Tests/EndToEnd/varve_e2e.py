@@ -36,7 +36,7 @@ def varve(*arguments, timeout=120, check=True):
 class Cluster:
     """A `varve up --json` and its events."""
 
-    def __init__(self, directory, config=None, steps=None, sets=(), resume=False):
+    def __init__(self, directory, config=None, steps=None, sets=(), resume=False, history=False):
         self.directory = directory
         command = [VARVE, "up"] + ([config] if config else []) + ["--run-dir", directory, "--json"]
         if steps:
@@ -45,6 +45,8 @@ class Cluster:
             command += ["--set", item]
         if resume:
             command += ["--resume"]
+        if history:
+            command += ["--history"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.events = []
         self.inbox = queue.Queue()
