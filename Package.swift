@@ -86,7 +86,8 @@ let package = Package(
             name: "varve",
             dependencies: [
                 "LCCheckpoint", "Tensors", "Node", "Cluster", "Drill", "Simulation", "Invariants", "Storage",
-                "Training", "Wire", "NNG", "CSystem", "MachineCore", "ParameterState", "CZstd", "CBenchLoops", log,
+                "Training", "Wire", "NNG", "CSystem", "MachineCore", "ParameterState", "CZstd", "CBenchLoops",
+                log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
