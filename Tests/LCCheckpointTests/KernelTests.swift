@@ -46,6 +46,107 @@ import Testing
         }
     }
 
+    /// Deltas of many scales, with larger ones to come, runs of zeros, −0.0, and what isn't finite.
+    private func deltas(_ count: Int, _ numbers: inout Numbers) -> (base: [Float], target: [Float]) {
+        var base = [Float](repeating: 0, count: count)
+        var target = base
+        var scale: Float = 0x1p-40
+        for index in 0..<count {
+            if index % 3000 == 0 { scale *= numbers.next() % 3 == 0 ? 4 : 1 }
+            let unit = Float(Int(numbers.next() % 65_537) - 32_768) / 32_768
+            target[index] = (index / 5000) % 3 == 2 && numbers.next() % 50 != 0 ? 0 : scale * unit
+            if numbers.next() % 900 == 0 { base[index] = -0.0 }
+            if numbers.next() % 9000 == 0 { target[index] = numbers.next() % 2 == 0 ? .nan : -.infinity }
+        }
+        return (base, target)
+    }
+
+    @Test func bothPathsFindTheSameRanges() {
+        var numbers = Numbers(state: 17)
+        for count in [10, 1024, 5000, 60_000] {
+            let (base, target) = deltas(count, &numbers)
+            for window in [0, 1, 3, 4, 7, 8, 30] as [UInt32] {
+                let found = both {
+                    var ranges = ck_ranges()
+                    ck_ranges_clear(&ranges)
+                    ck_scan(target, base, count, window, &ranges)
+                    return ranges
+                }
+                #expect(found.vector.top == found.plain.top)
+                #expect(found.vector.nonfinite == found.plain.nonfinite)
+                let floor = max(1, Int(found.plain.top) - Int(window))
+                let known = [found.vector, found.plain].map { ranges in
+                    withUnsafeBytes(of: ranges) { raw in
+                        // Lowest, highest, counts.
+                        [(0, 4), (2048, 4), (4096, 8)].flatMap { start, width in
+                            [0, 256].map { sign in
+                                let first = start + width * (sign + floor)
+                                return Array(raw[first..<(start + width * (sign + 255))])
+                            }
+                        }
+                    }
+                }
+                #expect(known[0] == known[1])
+            }
+        }
+    }
+
+    @Test func bothPathsListTheSameDeltas() {
+        var numbers = Numbers(state: 18)
+        for count in [10, 64, 5000, 65_536] {
+            let (base, target) = deltas(count, &numbers)
+            for floor in [1, 90, 95, 100, 120] as [UInt32] {
+                let listed = both {
+                    var places = [UInt32](repeating: 0, count: count)
+                    var deltas = places
+                    var ranges = ck_ranges()
+                    ck_ranges_clear(&ranges)
+                    return places.withUnsafeMutableBufferPointer { places in
+                        deltas.withUnsafeMutableBufferPointer { deltas in
+                            var few = ck_few(
+                                places: places.baseAddress.unsafelyUnwrapped,
+                                deltas: deltas.baseAddress.unsafelyUnwrapped, count: 0, sums: ck_sums(),
+                                has_negative_zero: false)
+                            ck_list(target, base, count, floor, &ranges, &few)
+                            return [
+                                Array(places[..<few.count]), Array(deltas[..<few.count]),
+                                [UInt32(few.has_negative_zero ? 1 : 0), ranges.top],
+                                [few.sums.error, few.sums.norm].flatMap {
+                                    [
+                                        UInt32(truncatingIfNeeded: $0.bitPattern),
+                                        UInt32($0.bitPattern >> 32),
+                                    ]
+                                },
+                            ]
+                        }
+                    }
+                }
+                // A NaN's own bits don't matter.
+                #expect(listed.vector[..<3] == listed.plain[..<3])
+                if base.count < 1000 { #expect(listed.vector == listed.plain) }
+            }
+        }
+    }
+
+    /// Zero is added where nothing changes, too.
+    @Test func negativeZerosBecomePositive() throws {
+        for rarity in [1, 100] {
+            var base = [Float](repeating: 1, count: 140_000)
+            for index in stride(from: 7, to: base.count, by: 501) { base[index] = -0.0 }
+            let target = base.enumerated().map { index, value in
+                index % rarity == 0 ? value + Float(index % 1000) / 1024 : value
+            }
+            let settings = CodecSettings(kind: .lc(bits: 3))
+            let frames = both { try? encode(target, onto: base, settings) }
+            let vector = try #require(frames.vector)
+            #expect(patterns(vector.reconstruction) == patterns(try #require(frames.plain).reconstruction))
+            #expect(vector.reconstruction.allSatisfy { $0.bitPattern != 0x8000_0000 })
+            let decoded = both { try? apply(vector.frame.bytes, to: base) }
+            #expect(patterns(try #require(decoded.vector)) == patterns(vector.reconstruction))
+            #expect(patterns(try #require(decoded.plain)) == patterns(vector.reconstruction))
+        }
+    }
+
     /// Large enough for several blocks, pieces of a digest, and a plan from a sample.
     @Test func threadsDoNotChangeTheBytes() throws {
         var numbers = Numbers(state: 5)
