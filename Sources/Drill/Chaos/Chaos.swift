@@ -51,6 +51,10 @@ public struct Chaos {
         DrillStep(name: name, line: 0, action: action)
     }
 
+    /// Again, since a replica may just be behind with what was committed a moment ago.
+    private static let mend =
+        "for again in 1 2 3 4 5; do \"$VARVE\" checkpoints verify --repair --run-dir \"$RUN_DIR\" && exit 0; sleep 1; done; exit 1"
+
     private mutating func round(_ number: Int) -> [DrillStep] {
         var families = [0, 0, 1, 1]
         if spareStores > 0, configuration.cluster.stores >= 2 { families.append(2) }
@@ -82,7 +86,7 @@ public struct Chaos {
                 step(
                     "\(number). damage is mended",
                     .run(
-                        command: "\"$VARVE\" checkpoints verify --repair --run-dir \"$RUN_DIR\"",
+                        command: Self.mend,
                         withinMilliseconds: 120_000)))
         }
         steps.append(

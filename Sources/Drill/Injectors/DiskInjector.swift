@@ -9,15 +9,22 @@ struct DiskInjector {
 
     func folder(of node: String) -> String { "\(scene.cluster.directory)/stores/\(node)" }
 
+    /// Records that will be needed for a while: damage to what is about to be pruned hurts nobody, and isn't mended.
+    private func needed(on node: String) -> [SegmentFiles.Record] {
+        let records = SegmentFiles(folder: folder(of: node)).records
+        let checkpoint = scene.run.drill.configuration.checkpoint
+        let horizon = UInt64(checkpoint.keep.last * max(checkpoint.every, 1) / 2)
+        let newest = records.map(\.step).max() ?? 0
+        return records.filter { $0.step + horizon >= newest }
+    }
+
     // MARK: While the store runs
 
     /// Flips bits in the payload of one record; with several stores in the same record of each.
     func flipBits(_ nodes: [String], count: Int, record kind: RecordKind) throws(NotInjected) -> Injection {
         var perNode: [[SegmentFiles.Record]] = []
         for node in nodes {
-            let found = SegmentFiles(folder: folder(of: node)).records.filter {
-                $0.kind == kind && $0.payloadBytes > 0
-            }
+            let found = needed(on: node).filter { $0.kind == kind && $0.payloadBytes > 0 }
             guard !found.isEmpty else { throw NotInjected("\(node) holds no \(kind.rawValue) yet") }
             perNode.append(found)
         }
@@ -56,7 +63,7 @@ struct DiskInjector {
     func misdirect(_ nodes: [String]) throws(NotInjected) -> Injection {
         var sentences: [String] = []
         for node in nodes {
-            let deltas = SegmentFiles(folder: folder(of: node)).records.filter { $0.kind == .delta }
+            let deltas = needed(on: node).filter { $0.kind == .delta }
             // Whole frames, so that the stray one is sound in itself and known by its place alone.
             let pairs = deltas.indices.dropLast().filter {
                 deltas[$0 + 1].frameBytes >= deltas[$0].frameBytes

@@ -71,7 +71,8 @@ struct Injectors {
             let count = proxy.breakConnections(pairs, leavingDialer: fault.kind == .halfOpen)
             guard count > 0 else { throw NotInjected("no connection is open on \(names)") }
             let how = fault.kind == .reset ? "reset" : "closed at one end, left open at the other"
-            return Injection(nodes: nodes, sentence: "\(names): \(count) connections \(how)", heal: nil)
+            return Injection(
+                nodes: nodes, sentence: "\(names): \(counted(count, "connection")) \(how)", heal: nil)
         default: throw NotInjected("\(fault.kind.rawValue) is no fault of links")
         }
         try waitForConnections(proxy, pairs)

@@ -74,7 +74,7 @@ struct Page {
                 <td>\(escaped(check.evidence))<span class="method">\(escaped(check.method))</span></td></tr>
                 """
         }
-        let claimed = Set(result.checks.map(\.name))
+        let claimed = Set(result.checks.map { $0.name.replacingOccurrences(of: ", by history", with: "") })
         let missing = Invariant.allCases.map(\.rawValue).filter { !claimed.contains($0) }
         let others =
             missing.isEmpty

@@ -112,20 +112,25 @@ struct Timeline {
 
     private var strikes: [Strike] {
         let healed = result.history.filter { $0.kind == .healed }
-        return result.history.filter { $0.kind == .fault }.flatMap { fault in
+        var strikes = result.history.filter { $0.kind == .fault }.flatMap { fault in
             fault.nodes.map { node in
-                let at = fault.atMilliseconds
-                // The strike is written down once it was seen, so the recovery may have begun a little before.
-                let back = result.recoveries.first {
-                    $0.node == node && $0.atMilliseconds >= at - 50
-                }
                 let end = healed.first {
-                    $0.step == fault.step && $0.nodes.contains(node) && $0.atMilliseconds >= at
+                    $0.step == fault.step && $0.nodes.contains(node)
+                        && $0.atMilliseconds >= fault.atMilliseconds
                 }
                 return Strike(
-                    node: node, at: at, back: back?.atMilliseconds, healed: end?.atMilliseconds,
+                    node: node, at: fault.atMilliseconds, healed: end?.atMilliseconds,
                     sentence: fault.sentence)
             }
         }
+        for recovery in result.recoveries {
+            // Of several strikes on a node, the one that a recovery counts its time from.
+            let began = recovery.atMilliseconds - recovery.recoveredMilliseconds
+            let mine = strikes.indices.filter {
+                strikes[$0].node == recovery.node && strikes[$0].at <= recovery.atMilliseconds + 50
+            }.min { abs(strikes[$0].at - began) < abs(strikes[$1].at - began) }
+            if let mine, abs(strikes[mine].at - began) < 2000 { strikes[mine].back = recovery.atMilliseconds }
+        }
+        return strikes
     }
 }

@@ -1,0 +1,42 @@
+import Foundation
+
+/// What the nodes wrote down themselves, held against the promises by `varve history check`.
+struct HistoryCheck {
+    let cluster: RunningCluster
+
+    /// Whether the program under test records histories.
+    static func isPossible(_ executable: String, folder: String) -> Bool {
+        let asked = try? Subprocess.run(
+            executable, ["history", "check", "--help"], folder: folder, milliseconds: 10_000)
+        // One that knows no such command shows the help of the whole program.
+        return asked?.output.contains("history check") ?? false
+    }
+
+    /// One check for each promise that the history says something about.
+    func all() -> [CheckResult] {
+        guard FileManager.default.fileExists(atPath: cluster.directory + "/history") else { return [] }
+        let done = cluster.varve(["history", "check", "--json"], milliseconds: 120_000)
+        guard let report = try? JSONSerialization.jsonObject(with: Data(done.output.utf8)) as? [String: Any],
+            let facts = report["facts"] as? [String: Any]
+        else {
+            let words = done.errors.split(separator: "\n").last.map(String.init) ?? "it said nothing"
+            return [CheckResult("history", .unknown, method: "varve history check", words)]
+        }
+        let violations = report["violations"] as? [[String: Any]] ?? []
+        let processes = (report["processes"] as? NSNumber)?.intValue ?? 0
+        let method = "varve history check, on what the nodes wrote down (\(processes) files)"
+        return Invariant.allCases.compactMap { invariant in
+            let found = violations.filter { $0["invariant"] as? String == invariant.rawValue }
+            let count = (facts[invariant.rawValue] as? NSNumber)?.intValue ?? 0
+            // A promise that no fact was held against was not shown, and isn't claimed.
+            guard count > 0 || !found.isEmpty else { return nil }
+            let name = "\(invariant.rawValue), by history"
+            if let first = found.first {
+                return CheckResult(
+                    name, .broken, method: method,
+                    "\(first["evidence"] as? String ?? "?") (\(found.count) in all)")
+            }
+            return CheckResult(name, .held, method: method, counted(count, "fact"))
+        }
+    }
+}
