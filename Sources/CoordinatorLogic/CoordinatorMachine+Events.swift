@@ -35,10 +35,10 @@ extension CoordinatorMachine {
                 guard let member = member(node), member.nonce == nonce else { continue }
                 answerJoin(member, to: asker, into: &effects)
             case .committed(let manifests): committed(manifests, at: now, into: &effects)
-            case .retained(let newer): retain = newer
             case .fence:
                 announces = true
                 sendFences(at: now, into: &effects)
+            case .retain(let decided): retain = decided
             case .answer(let id, let asker):
                 var answer = Answer()
                 answer.id = id
@@ -106,6 +106,7 @@ extension CoordinatorMachine {
         entry.lastHeard = now
         entry.hasSpoken = true
         entry.wasHeard = true
+        expectLease(now + settings.lease)
         if !entry.live {
             entry.live = true
             effects.report(.info, "membership", "\(sender) is heard again")
@@ -144,17 +145,28 @@ extension CoordinatorMachine {
         }
         if sender.role == .store {
             if heartbeat.retainNumber < retain.number { reply.retain = retain }
-            reply.manifests = manifestsFor(entry)
+            reply.manifests = manifests(for: sender.index, entry)
         }
         effects.send(.heartbeatReply(reply), to: sender)
         if epoch < stable.epoch || heartbeat.viewNumber < viewNumber { effects.send(.view(view), to: sender) }
         noticeReturn(of: sender, entry, at: now, into: &effects)
     }
 
-    private func manifestsFor(_ entry: Liveness) -> [Manifest] {
-        manifests.keys.filter { $0 > entry.manifestStep || ($0 == 0 && entry.manifestStep == 0) }.sorted()
-            .prefix(64)
-            .compactMap { manifests[$0] }
+    /// The manifests that a store lacks, each with the parts that it is to hold: whole ones would grow with the product of
+    /// shards and stores.
+    private func manifests(for store: Int, _ entry: Liveness) -> [Manifest] {
+        let missing = manifests.keys.filter {
+            $0 > entry.manifestStep || ($0 == 0 && entry.manifestStep == 0)
+        }
+        guard !missing.isEmpty else { return [] }
+        let held = Placement.shards(
+            ofStore: store, shards: settings.shards, stores: settings.stores, replicas: settings.replicas)
+        return missing.sorted().prefix(64).compactMap { step in
+            guard var manifest = manifests[step] else { return nil }
+            let parts = manifest.parts
+            manifest.parts = held.compactMap { $0 < parts.count ? parts[$0] : nil }
+            return manifest
+        }
     }
 
     // MARK: Steps and losses
@@ -337,7 +349,7 @@ extension CoordinatorMachine {
         decidedRetain.steps = kept
         // The stores hear of it when the steps are out of the database: a coordinator that follows this one must not
         // offer a step that they have dropped.
-        then(.retained(decidedRetain))
+        then(.retain(decidedRetain))
     }
 
     // MARK: Notices

@@ -62,14 +62,20 @@ extension CoordinatorMachine {
         member.host = join.host
         member.pid = join.pid
         member.nonce = join.nonce
-        durable.members.removeAll { $0.node == member.node }
-        durable.members.append(member)
-        durable.members.sort { NodeID($0.node)! < NodeID($1.node)! }
+        let position = position(of: node)
+        if isNew {
+            durable.members.insert(member, at: position)
+            places.insert(node, at: position)
+        } else {
+            durable.members[position] = member
+        }
         if wasLive {
             // A new process in a place that seemed alive: the old one is dead or is fenced from now on.
             noticeFault(node, cause: "replaced by process \(join.pid)", began: now, at: now, into: &effects)
         }
-        liveness[node] = Liveness(lastHeard: now, live: true, hasSpoken: false)
+        let entry = Liveness(lastHeard: now, live: true, hasSpoken: false)
+        liveness[node] = entry
+        expectLease(now + patience(with: entry))
         effects.report(.info, "membership", "\(node) joined as process \(join.pid) on \(join.host)")
         then(.joined(node, nonce: join.nonce, asker: asker))
         switch node.role {
@@ -232,15 +238,7 @@ extension CoordinatorMachine {
     }
 
     mutating func checkTimers(at now: Instant, into effects: inout Effects<Action>) {
-        for node in liveness.keys.sorted() {
-            guard let entry = liveness[node], entry.live, now >= entry.lastHeard + patience(with: entry)
-            else { continue }
-            let silence = Int(now.since(entry.lastHeard).milliseconds)
-            died(
-                node, cause: "not heard for \(silence) ms, its lease has ended", began: entry.lastHeard,
-                at: now,
-                into: &effects)
-        }
+        if now >= leasesDue { endLeases(at: now, into: &effects) }
         followers = followers.filter { now.since($0.value) < .milliseconds(5_000) }
         if let due = fenceResendAt, now >= due { sendFences(at: now, into: &effects) }
         if let quorumAt = recovery?.quorumAt, durable.phase == .fencing,
@@ -250,5 +248,22 @@ extension CoordinatorMachine {
         }
         expireVerifies(at: now, into: &effects)
         if let deadline = stopDeadline, now >= deadline { moveStop(at: now, into: &effects) }
+    }
+
+    private mutating func endLeases(at now: Instant, into effects: inout Effects<Action>) {
+        leasesDue = Instant(nanoseconds: .max)
+        for node in places {
+            guard let entry = liveness[node], entry.live else { continue }
+            let end = entry.lastHeard + patience(with: entry)
+            guard now >= end else {
+                expectLease(end)
+                continue
+            }
+            let silence = Int(now.since(entry.lastHeard).milliseconds)
+            died(
+                node, cause: "not heard for \(silence) ms, its lease has ended", began: entry.lastHeard,
+                at: now,
+                into: &effects)
+        }
     }
 }

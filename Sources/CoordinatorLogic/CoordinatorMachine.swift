@@ -33,9 +33,9 @@ public struct CoordinatorMachine: Machine {
         case joined(NodeID, nonce: UInt64, asker: NodeID)
         case committed([Manifest])
         case fence
+        /// What stores may forget: told only once the manifests of the rest are gone from the database.
+        case retain(Retain)
         case answer(id: UInt64, to: NodeID)
-        /// The steps that are no longer kept are out of the database.
-        case retained(Retain)
     }
 
     struct Recovery: Sendable {
@@ -89,6 +89,10 @@ public struct CoordinatorMachine: Machine {
     var viewNumber: UInt64
     var recovery: Recovery?
     var liveness: [NodeID: Liveness] = [:]
+    /// The places of `durable.members`, in the same order: their names are not read again at every message.
+    var places: [NodeID] = []
+    /// No lease ends before this moment: so not every event looks at every lease.
+    var leasesDue = Instant(nanoseconds: .max)
     var faults: [NodeID: Fault] = [:]
     var parts: [UInt64: [Int: Part]] = [:]
     var manifests: [UInt64: Manifest] = [:]
@@ -109,8 +113,9 @@ public struct CoordinatorMachine: Machine {
     var notices: [(number: UInt64, json: String)] = []
     var noticeNumber: UInt64 = 0
     var followers: [NodeID: Instant] = [:]
-    /// What the stores are told to keep, and what is decided and on its way to the disk.
+    /// What the stores are told to keep.
     var retain = Retain()
+    /// As it is decided; on its way to the disk it is newer than `retain`.
     var decidedRetain = Retain()
     var startedAt: Instant?
     var stallTotal: [Int: UInt64] = [:]
@@ -149,9 +154,10 @@ public struct CoordinatorMachine: Machine {
         noticeNumber = durable.epoch << 32
         durable.targetStep = settings.steps
         for manifest in manifests { self.manifests[manifest.step] = manifest }
-        for member in durable.members {
-            if let node = NodeID(member.node) { liveness[node] = Liveness(lastHeard: now, live: true) }
-        }
+        durable.members.removeAll { NodeID($0.node) == nil }
+        places = durable.members.map { NodeID($0.node)! }
+        for node in places { liveness[node] = Liveness(lastHeard: now, live: true) }
+        expectLease(now + settings.lease)
         newestStep = UInt64(max(durable.committedStep, 0))
         if durable.phase == .finished && Int64(durable.targetStep) > durable.committedStep {
             durable.phase = .running
@@ -184,7 +190,7 @@ public struct CoordinatorMachine: Machine {
         }
         if dirty && pending.isEmpty { consider(mayPersistLater ? commitDue : Instant(nanoseconds: 0)) }
         if let lastHandled { consider(lastHandled + ownPulse) }
-        for entry in liveness.values where entry.live { consider(entry.lastHeard + patience(with: entry)) }
+        if leasesDue.nanoseconds != .max { consider(leasesDue) }
         consider(fenceResendAt)
         consider(recovery?.quorumAt.map { $0 + Self.inventoryPatience })
         for round in verifies.values { consider(round.deadline) }
@@ -239,18 +245,32 @@ public struct CoordinatorMachine: Machine {
     /// What others hear of: nothing that is not durable.
     var told: CoordinatorState { settings.mutation == .toldBeforeDurable ? durable : stable }
 
-    func member(_ node: NodeID) -> Member? { durable.members.first { $0.node == node.description } }
-
-    func live(_ role: Role) -> [NodeID] {
-        liveness.filter { $0.key.role == role && $0.value.live }.keys.sorted()
+    /// Where a place stands, or would stand, among the members; O(log n).
+    func position(of node: NodeID) -> Int {
+        var (low, high) = (0, places.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if places[middle] < node { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
+
+    func member(_ node: NodeID) -> Member? {
+        let position = position(of: node)
+        return position < places.count && places[position] == node ? durable.members[position] : nil
+    }
+
+    /// Those of a role that are not known to be dead, in order; O(n).
+    func live(_ role: Role) -> [NodeID] {
+        places.filter { $0.role == role && liveness[$0]?.live == true }
+    }
+
+    mutating func expectLease(_ end: Instant) { leasesDue = min(leasesDue, end) }
 
     mutating func announce(into effects: inout Effects<Action>) {
         viewNumber += 1
         let view = view
-        for node in liveness.keys.sorted() where liveness[node]?.live == true {
-            effects.send(.view(view), to: node)
-        }
+        for node in places where liveness[node]?.live == true { effects.send(.view(view), to: node) }
     }
 
     // MARK: Durability
@@ -266,7 +286,7 @@ public struct CoordinatorMachine: Machine {
         batch.allSatisfy { continuation in
             switch continuation {
             case .committed(let manifests): manifests.allSatisfy { $0.step < durable.targetStep }
-            case .retained: true
+            case .retain: true
             case .announce, .joined, .fence, .answer: false
             }
         } && !batch.isEmpty && durable.phase == .running

@@ -186,8 +186,9 @@ private func planeCounts(_ memory: RunMemory, _ scratches: [PlaneScratch], threa
             }
         }
     }
+    let perWorker = totals.all
     return (0..<memory.width).map { plane in
-        (0..<256).map { symbol in totals.all.reduce(0) { $0 + $1[256 * plane + symbol] } }
+        (0..<256).map { symbol in perWorker.reduce(0) { $0 + $1[256 * plane + symbol] } }
     }
 }
 

@@ -8,6 +8,9 @@ public struct Membership: Sendable {
     private var heartbeatDue: Instant?
     /// Counts the views taken.
     public private(set) var revision: UInt64 = 0
+    /// The view's members by role, and who holds which place: read once per view, asked for at every message.
+    private var byRole: [Role: [(node: NodeID, member: Member)]] = [:]
+    private var incarnations: [NodeID: UInt64] = [:]
 
     public init(identity: Identity, view: View, heartbeatInterval: Instant.Span) {
         self.identity = identity
@@ -17,6 +20,17 @@ public struct Membership: Sendable {
         // The view that came with the place is only known, not acted upon yet: the coordinator's next one, which the
         // first heartbeat asks for, counts as newer even if it is the same.
         self.view.number = 0
+        readMembers()
+    }
+
+    private mutating func readMembers() {
+        byRole.removeAll(keepingCapacity: true)
+        incarnations.removeAll(keepingCapacity: true)
+        for member in view.members {
+            guard let node = NodeID(member.node) else { continue }
+            byRole[node.role, default: []].append((node, member))
+            incarnations[node] = member.incarnation
+        }
     }
 
     public enum ViewChange: Sendable { case old, taken }
@@ -26,37 +40,27 @@ public struct Membership: Sendable {
         guard (new.epoch, new.number) > (view.epoch, view.number) else { return .old }
         view = new
         revision += 1
+        readMembers()
         identity.epoch = max(identity.epoch, new.epoch)
         return .taken
     }
 
     /// True when the view gives this place to another process.
-    public var isReplaced: Bool {
-        view.members.contains {
-            $0.node == identity.node.description && $0.incarnation > identity.incarnation
-        }
-    }
+    public var isReplaced: Bool { incarnation(of: identity.node) > identity.incarnation }
 
     public func endpoints(of roles: [Role]) -> [NodeID: String] {
         var result: [NodeID: String] = [:]
-        for member in view.members where !member.endpoint.isEmpty {
-            guard let node = NodeID(member.node), roles.contains(node.role), node != identity.node else {
-                continue
+        for role in roles {
+            for (node, member) in members(of: role) where !member.endpoint.isEmpty && node != identity.node {
+                result[node] = member.endpoint
             }
-            result[node] = member.endpoint
         }
         return result
     }
 
-    public func members(of role: Role) -> [(node: NodeID, member: Member)] {
-        view.members.compactMap { member in
-            NodeID(member.node).flatMap { $0.role == role ? ($0, member) : nil }
-        }
-    }
+    public func members(of role: Role) -> [(node: NodeID, member: Member)] { byRole[role] ?? [] }
 
-    public func incarnation(of node: NodeID) -> UInt64 {
-        view.members.first { $0.node == node.description }?.incarnation ?? 0
-    }
+    public func incarnation(of node: NodeID) -> UInt64 { incarnations[node] ?? 0 }
 
     public var nextDeadline: Instant? { heartbeatDue ?? Instant(nanoseconds: 0) }
 

@@ -80,6 +80,8 @@ public struct ShardMachine: Machine {
     public internal(set) var membership: Membership
     let settings: RunSettings
     let elements: Int
+    /// The stores that hold this shard's parts.
+    let replicas: [NodeID]
     var state: State = .waiting
     /// The timeline that the state belongs to.
     public internal(set) var line: UInt64 = 0
@@ -114,6 +116,8 @@ public struct ShardMachine: Machine {
         self.membership = membership
         self.settings = settings
         self.elements = elements
+        replicas = Placement.stores(
+            ofShard: membership.identity.node.index, stores: settings.stores, replicas: settings.replicas)
     }
 
     public var identity: Identity { membership.identity }
@@ -121,9 +125,6 @@ public struct ShardMachine: Machine {
     public var dialableRevision: UInt64 { membership.revision }
     var view: View { membership.view }
     var shard: UInt32 { UInt32(identity.node.index) }
-    var replicas: [NodeID] {
-        Placement.stores(ofShard: identity.node.index, stores: settings.stores, replicas: settings.replicas)
-    }
 
     /// True when this shard may change its state and answer workers.
     var isRunning: Bool {

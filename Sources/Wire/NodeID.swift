@@ -32,22 +32,30 @@ public struct NodeID: Sendable, Hashable, Comparable, CustomStringConvertible {
     public static func store(_ index: Int) -> NodeID { NodeID(role: .store, index: index) }
     public static func worker(_ index: Int) -> NodeID { NodeID(role: .worker, index: index) }
 
-    /// Reads `coordinator` or `role-index`; nil for anything else.
+    /// Reads `coordinator` or `role-index`; nil for anything else. Every message names its sender, so nothing is allocated.
     public init?(_ text: String) {
-        if text == Role.coordinator.rawValue {
+        var text = text
+        guard let read = text.withUTF8({ NodeID(utf8: $0) }) else { return nil }
+        self = read
+    }
+
+    private init?(utf8 bytes: UnsafeBufferPointer<UInt8>) {
+        if bytes.elementsEqual("coordinator".utf8) {
             self = .coordinator
             return
         }
-        guard let dash = text.utf8.lastIndex(of: UInt8(ascii: "-")),
-            let role = Role(rawValue: String(text[..<dash])), role != .coordinator
+        guard let dash = bytes.lastIndex(of: UInt8(ascii: "-")),
+            let role = Self.numbered.first(where: { bytes[..<dash].elementsEqual($0.rawValue.utf8) })
         else { return nil }
-        let digits = text[text.index(after: dash)...]
+        let digits = bytes[(dash + 1)...]
         // One spelling for each place: `shard-07` is nothing.
-        guard digits.utf8.count <= 9, digits.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }),
-            let index = Int(digits), digits.utf8.count == 1 || !digits.hasPrefix("0")
+        guard (1...9).contains(digits.count), digits.allSatisfy({ $0 >= 48 && $0 <= 57 }),
+            digits.count == 1 || digits.first != 48
         else { return nil }
-        self.init(role: role, index: index)
+        self.init(role: role, index: digits.reduce(0) { $0 * 10 + Int($1 - 48) })
     }
+
+    private static let numbered: [Role] = [.shard, .worker, .store, .tool]
 
     public var description: String {
         role == .coordinator ? role.rawValue : "\(role.rawValue)-\(index)"

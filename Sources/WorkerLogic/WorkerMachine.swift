@@ -156,6 +156,8 @@ public struct WorkerMachine: Machine {
         let shard = sender.index
         switch state {
         case .positioning(var clocks, var versions):
+            // Taken out of the state, so that a reply of one shard does not copy those of all others.
+            state = .waiting
             clocks[shard] = reply.slotClock
             versions[shard] = reply.version
             guard clocks.count == settings.shards else {
@@ -210,6 +212,7 @@ public struct WorkerMachine: Machine {
         case .pulling(let clock, var parameters):
             guard reply.version >= neededVersion(forClock: clock) || settings.mutation == .staleParameters
             else { return }
+            state = .waiting
             parameters[shard] = payload
             state = .pulling(clock: clock, parameters: parameters)
             if parameters.count == settings.shards { compute(clock, parameters, into: &effects) }
@@ -219,6 +222,7 @@ public struct WorkerMachine: Machine {
                 reply.version >= settings.wantedVersion(afterClock: clock) && reply.slotClock > clock
                     || settings.mutation == .staleParameters
             else { return }
+            state = .waiting
             parameters[shard] = payload
             if parameters.count == settings.shards { stepDelivered(clock) }
             if parameters.count < settings.shards {

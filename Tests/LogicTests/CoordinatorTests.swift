@@ -186,33 +186,36 @@ import Wire
         #expect(driver.machine.phase == .fencing)
     }
 
-    /// A coordinator that follows this one must not offer a step that the stores have dropped.
-    @Test func storesHearOfWhatIsNotKeptWhenItIsOutOfTheDatabase() {
-        var driver = running()
-        for step in 0..<80 as Range<UInt64> {
-            var open = driver.hear(prepared(step, line: 2, stores: [0, 1]), from: .shard(0), incarnation: 5)
-                .actions()
-            while !open.isEmpty {
-                guard case .persist(_, _, let deletes) = open.removeFirst() else { continue }
-                let keptBefore = deletes.first.map { keeps($0, &driver) }
-                open += driver.tell(.completed(.persisted)).actions()
-                guard let dropped = deletes.first else { continue }
-                #expect(keptBefore == true)
-                #expect(!keeps(dropped, &driver))
-                return
+    /// A coordinator that dies before its transaction is durable must not have let the stores forget what it kept.
+    @Test func storesForgetOnlyWhatIsGoneFromTheDatabase() {
+        var manifests: [Manifest] = []
+        for step in 0..<200 as Range<UInt64> {
+            var manifest = Manifest()
+            manifest.step = step
+            manifests.append(manifest)
+        }
+        var state = CoordinatorState()
+        state.committedStep = 199
+        state.phase = .running
+        var driver = Driver(
+            CoordinatorMachine(
+                run: "test", settings: RunSettings(shards: 1, workers: 1, stores: 1), configuration: "",
+                state: state, manifests: manifests, now: Instant(nanoseconds: 1_000_000_000)))
+        func toldToKeep(_ effects: [Effect<CoordinatorMachine.Action>]) -> [UInt64] {
+            effects.sent().flatMap { sent -> [UInt64] in
+                if case .heartbeatReply(let reply) = sent.body { reply.retain.steps } else { [] }
             }
         }
-        Issue.record("nothing was ever dropped")
-    }
-
-    /// Whether a store is told to keep a step.
-    private func keeps(_ step: UInt64, _ driver: inout Coordinator) -> Bool {
-        let effects = driver.hear(.heartbeat(Heartbeat()), from: .store(0), incarnation: 2)
-        for message in effects.sent() {
-            guard case .heartbeatReply(let reply) = message.body, reply.hasRetain else { continue }
-            return Int64(step) > reply.retain.committedStep || reply.retain.steps.contains(step)
+        let first = driver.tell(.tick)
+        let deleted = first.actions().flatMap { action -> [UInt64] in
+            if case .persist(_, _, let deletes) = action { deletes } else { [] }
         }
-        return true
+        #expect(deleted.count == 148)
+        driver.hear(join(.store(0), nonce: 9), from: tool)
+        #expect(toldToKeep(driver.hear(.heartbeat(Heartbeat()), from: .store(0), incarnation: 1)) == [])
+        persistAll(&driver, driver.tell(.completed(.persisted)))
+        let told = toldToKeep(driver.hear(.heartbeat(Heartbeat()), from: .store(0), incarnation: 1))
+        #expect(Set(told).isDisjoint(with: deleted) && told.count == 52)
     }
 
     @Test func endsWhenAnotherLeads() {
