@@ -44,7 +44,7 @@ struct DiskCheckers {
         _ store: Int, keep: Set<StoreMachine.Key>, _ disk: FakeDisk, _ database: FakeDatabase
     ) -> String? {
         var after = disk
-        _ = after.keep(keep)
+        _ = after.keep(keep, isLazy: false)
         for manifest in database.manifests.values {
             for part in manifest.parts where chain(part, on: disk) != nil && chain(part, on: after) == nil {
                 return
@@ -142,12 +142,12 @@ struct DiskCheckers {
     }
 
     /// `deterministic`: what one process without any network, store or fault comes to.
-    func reference(_ shard: Int) -> String? {
+    func reference(_ shard: Int, steps: UInt64) -> String? {
         let range = plan.range(ofShard: shard)
         let state = ShardState(
             range: range, optimizer: plan.optimizer, codec: plan.codec, slotCodec: plan.codec)
         plan.initialParameters(range).withUnsafeBufferPointer { state.initialize($0) }
-        for version in 1...max(plan.settings.steps, 1) {
+        for version in 1...max(steps, 1) {
             let now = state.parameters.withFloats { Array($0) } ?? []
             let gradients = (0..<plan.settings.workers).map { slot in
                 let values = plan.gradient(
@@ -159,7 +159,7 @@ struct DiskCheckers {
             _ = state.apply(version: version, gradients: gradients)
         }
         do throws(CodecError) {
-            return try state.encode(step: plan.settings.steps, asBase: true).part.stateDigest
+            return try state.encode(step: steps, asBase: true).part.stateDigest
         } catch { return nil }
     }
 }

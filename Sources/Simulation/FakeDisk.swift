@@ -21,8 +21,14 @@ struct FakeDisk {
     private(set) var records: [StoreMachine.Key: Record] = [:]
     private(set) var manifests: [UInt64: Manifest] = [:]
     private(set) var unsynced: [Entry] = []
+    /// What was freed and is still there: a log that is opened again finds it.
+    private var freed: [StoreMachine.Key: Record] = [:]
     var isFull = false
     var failsSync = false
+    /// Until then every write takes long.
+    var slowUntil: UInt64 = 0
+    /// The next record that is written lands on another one.
+    var misdirects = false
 
     /// Puts writes where a crash may lose them.
     mutating func write(_ writes: [StoreMachine.Write]) {
@@ -64,17 +70,36 @@ struct FakeDisk {
         records = [:]
         manifests = [:]
         unsynced = []
+        freed = [:]
+        misdirects = false
+    }
+
+    /// What a copy made earlier held takes the place of everything.
+    mutating func goBack(to old: FakeDisk) {
+        promisedEpoch = old.promisedEpoch
+        records = old.records
+        manifests = old.manifests
+        unsynced = []
+        freed = [:]
+        misdirects = false
     }
 
     mutating func damage(_ key: StoreMachine.Key) { records[key]?.isDamaged = true }
 
-    mutating func keep(_ keys: Set<StoreMachine.Key>) -> UInt64 {
+    /// - Parameter isLazy: nothing is read for it, until the log is opened again.
+    mutating func keep(_ keys: Set<StoreMachine.Key>, isLazy: Bool) -> UInt64 {
         let before = records.count
+        if isLazy { for (key, record) in records where !keys.contains(key) { freed[key] = record } }
         records = records.filter { keys.contains($0.key) }
         return UInt64(before - records.count)
     }
 
-    /// What a store finds when it starts; a damage is seen at once or only when the record is read.
+    /// A log is opened: what was only forgotten is found again.
+    mutating func open() {
+        for (key, record) in freed where records[key] == nil { records[key] = record }
+        freed = [:]
+    }
+
     func found(seesDamage: Bool) -> StoreMachine.Found {
         var damages: [StoreMachine.Damage] = []
         if seesDamage {

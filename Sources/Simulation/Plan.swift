@@ -3,13 +3,7 @@ import MachineCore
 import Training
 import Wire
 
-/// The kinds of trouble; which of them a run meets is drawn from its seed.
-public enum FaultKind: String, Sendable, CaseIterable {
-    case killCoordinator, killStore, killShard, killWorker, killAll
-    case pause, replaceWhilePaused, loss, duplicate, slow, cut, oneWayCut, wipe, flip, diskFull, syncError
-}
-
-/// What one seed means: the cluster's shape, its settings and its trouble.
+/// What one seed means: the cluster's shape, its settings, its trouble and what an operator orders meanwhile.
 struct Plan: Sendable {
     var seed: UInt64
     var settings: RunSettings
@@ -23,47 +17,92 @@ struct Plan: Sendable {
     var lossProbability: Double
     var duplicateProbability: Double
     var slowProbability: Double
+    /// Messages that may be under way in one direction of a connection; more are dropped, as by a full queue.
+    var linkCapacity: Int
+    /// Milliseconds that a gradient takes, at most: so that training lasts as long as the trouble.
+    var pace: Double
+    var orders: [OrderKind]
+    /// Clocks run this many 1024ths too fast or too slow, at most.
+    var clockSkew: Int
     var mutant: Mutant?
 
-    /// - Parameter onlyFaults: these and no others instead of those that the seed draws.
-    init(seed: UInt64, steps: UInt64?, onlyFaults: [FaultKind]?, mutant: Mutant?) {
+    /// - Parameters:
+    ///   - onlyFaults: these and no others instead of those that the seed draws.
+    ///   - size: small clusters only, or whatever the seed draws.
+    init(
+        seed: UInt64, steps: UInt64?, onlyFaults: [FaultKind]?, mutant: Mutant?, size: ClusterSize = .any
+    ) {
         self.seed = seed
         self.mutant = mutant
         var random = SimulationRandom(seed: seed &* 0xD134_2543_DE82_EF95 &+ 1)
-        let stores = random.from(1...5)
-        var settings = RunSettings(shards: random.from(1...4), workers: random.from(1...3), stores: stores)
-        settings.replicas = random.from(1...min(stores, 3))
-        settings.writeQuorum = settings.replicas / 2 + 1
-        if settings.replicas > 1 && random.chance(0.15) { settings.writeQuorum = settings.replicas }
-        settings.staleness = random.pick([0, 0, 0, 1, 3, nil])
-        settings.steps = steps ?? UInt64(random.from(20...120))
-        settings.checkpointEvery = UInt64(random.pick([1, 1, 1, 2, 4]))
-        settings.baseEvery = UInt64(random.pick([4, 10, 100]))
-        settings.maxLag = random.pick([1, 1, 2, 3])
-        settings.partialRecovery = random.chance(0.3)
-        settings.keepLast = random.pick([3, 10, 50])
-        settings.keepEvery = UInt64(random.pick([0, 10, 100]))
-        settings.heartbeat = .milliseconds(40)
-        settings.lease = .milliseconds(400)
-        settings.retry = .milliseconds(100)
+        settings = Self.settings(size, &random)
         settings.mutation = mutant?.mutation
-        self.settings = settings
-        elements = random.from(24...200)
-        codec = CodecSettings(kind: random.chance(0.5) ? .exact : .lc(bits: random.pick([2, 3, 8])))
+        let places = settings.shards * settings.workers
+        let most = random.chance(0.1) ? 120 : 24
+        settings.steps = steps ?? UInt64(random.from(4...max(8, most / (1 + places / 8))))
+        elements = random.from(settings.shards...max(settings.shards, 64))
+        let kind: CodecSettings.Kind = random.pick([
+            .exact, .exact, .lc(bits: random.pick([2, 3, 8])), .lc(bits: nil),
+            .auto(error: random.pick([1e-3, 1e-2, 0.2])),
+        ])
         // The cheap coder mostly: the simulator is after decisions, and the codec has its own tests.
-        codec.entropy = seed % 8 == 0 ? .best : .huffman
+        codec = CodecSettings(
+            kind: kind, entropy: random.chance(0.95) ? .huffman : random.pick([.quick, .best]))
+        if codec.entropy != .huffman && steps == nil { settings.steps = min(settings.steps, 8) }
         optimizer = random.pick([
             .sgd(learningRate: 0.05), .sgd(learningRate: 0.05, momentum: 0.9), .adagrad(learningRate: 0.1),
             .adam(learningRate: 0.01),
         ])
         let calm = random.chance(0.06)
-        let drawn = FaultKind.allCases.filter { _ in random.chance(0.35) }
+        let often = random.pick([0.1, 0.25, 0.5])
+        let drawn = FaultKind.allCases.filter { _ in random.chance(often) }
         faults = onlyFaults ?? (calm ? [] : drawn)
-        faultsEnd = faults.isEmpty ? 0 : random.span(800, 4000)
-        faultInterval = random.pick([(20, 120), (60, 400), (200, 1200)])
+        faultsEnd = faults.isEmpty ? 0 : random.span(200, random.pick([700, 1400, 2800]))
+        faultInterval = random.pick([(10, 80), (40, 300), (150, 900)])
         lossProbability = faults.contains(.loss) ? random.pick([0.005, 0.03, 0.1]) : 0
         duplicateProbability = faults.contains(.duplicate) ? random.pick([0.01, 0.1]) : 0
         slowProbability = faults.contains(.slow) ? random.pick([0.01, 0.05]) : 0
+        linkCapacity = faults.contains(.fullLink) ? random.pick([3, 8, 32]) : .max
+        pace = faults.isEmpty ? 1.5 : max(1.5, Double(faultsEnd) / 1e6 / Double(settings.steps))
+        if random.chance(0.3) { pace = 1.5 }
+        orders =
+            faults.isEmpty || random.chance(0.6) ? [] : OrderKind.allCases.filter { _ in random.chance(0.5) }
+        clockSkew = faults.contains(.clockSkew) ? random.pick([1, 10, 51]) : 0
+    }
+
+    private static func settings(_ size: ClusterSize, _ random: inout SimulationRandom) -> RunSettings {
+        // Small clusters most often: they are fast, and few mistakes need more.
+        let shape = random.unit()
+        let (shards, workers, stores): (ClosedRange<Int>, ClosedRange<Int>, ClosedRange<Int>)
+        switch size {
+        case .small: (shards, workers, stores) = (1...2, 1...2, 1...3)
+        case .any:
+            if shape < 0.6 {
+                (shards, workers, stores) = (1...2, 1...2, 1...3)
+            } else if shape < 0.9 {
+                (shards, workers, stores) = (1...4, 1...3, 1...5)
+            } else {
+                (shards, workers, stores) = (1...16, 1...8, 1...7)
+            }
+        }
+        var settings = RunSettings(
+            shards: random.from(shards), workers: random.from(workers), stores: random.from(stores))
+        let stored = settings.stores
+        settings.replicas = random.chance(0.8) ? min(stored, random.from(1...3)) : random.from(1...stored)
+        settings.writeQuorum = settings.replicas / 2 + 1
+        if random.chance(0.15) { settings.writeQuorum = settings.replicas }
+        if random.chance(0.05) { settings.writeQuorum = random.from(1...settings.replicas) }
+        settings.staleness = random.pick([0, 0, 0, 1, 3, nil])
+        settings.checkpointEvery = UInt64(random.pick([1, 1, 1, 1, 2, 2, 4, 7, 0]))
+        settings.baseEvery = UInt64(random.pick([1, 4, 10, 100]))
+        settings.maxLag = random.pick([1, 1, 2, 3])
+        settings.partialRecovery = random.chance(0.3)
+        settings.keepLast = random.pick([1, 3, 10, 50])
+        settings.keepEvery = UInt64(random.pick([0, 10, 100]))
+        settings.heartbeat = .milliseconds(40)
+        settings.lease = .milliseconds(400)
+        settings.retry = .milliseconds(100)
+        return settings
     }
 
     func range(ofShard shard: Int) -> Range<Int> {
@@ -93,10 +132,13 @@ struct Plan: Sendable {
         let s = settings
         let mode = s.staleness.map { $0 == 0 ? "bsp" : "ssp \($0)" } ?? "asp"
         let names = faults.map(\.rawValue).joined(separator: " ")
+        let ordered = orders.map(\.rawValue).joined(separator: " ")
         return
             "\(s.shards) shards, \(s.workers) workers, \(s.stores) stores, R \(s.replicas), W \(s.writeQuorum), \(mode), "
             + "\(s.steps) steps, every \(s.checkpointEvery), base \(s.baseEvery), lag \(s.maxLag), "
-            + "\(s.partialRecovery ? "partial" : "rollback"), \(codec.kind), \(optimizer), \(elements) elements; "
+            + "keep \(s.keepLast)/\(s.keepEvery), \(s.partialRecovery ? "partial" : "rollback"), "
+            + "\(codec.kind) \(codec.entropy), \(optimizer), \(elements) elements; "
             + "faults until \(faultsEnd / 1_000_000) ms: \(names.isEmpty ? "none" : names)"
+            + (ordered.isEmpty ? "" : "; orders: \(ordered)")
     }
 }

@@ -25,10 +25,10 @@ final class Process {
     let id: Int
     let place: NodeID
     let nonce: UInt64
-    /// Clocks of different nodes can't be compared.
-    let clockOffset: UInt64
+    var clock: NodeClock
     /// How its messages are signed: as a tool until the coordinator has given it its place.
-    var name: NodeID
+    var name: NodeID { didSet { nameText = name.description } }
+    private(set) var nameText: String
     /// By which name its history goes.
     var fact = ProcessFact(node: "", incarnation: 0)
     var isAlive = true
@@ -44,21 +44,29 @@ final class Process {
     var wakeAt: UInt64?
     var spins = 0
     var dials: [NodeID: Dial] = [:]
+    /// The revision of `dialable` that `dials` was made from.
+    var dialedRevision: UInt64?
+    /// It dies after so many more effects.
+    var effectsLeft: Int?
     var accepted: [NodeID: Int] = [:]
     /// Line and version of the last step that was applied here.
     var applied: (line: UInt64, version: UInt64)?
     /// Where its reader of samples stands, for a mutant.
     var reader: UInt64?
 
-    init(id: Int, place: NodeID, clockOffset: UInt64) {
+    init(id: Int, place: NodeID, clock: NodeClock) {
         self.id = id
         self.place = place
         nonce = UInt64(id) &* 0x9E37_79B9 &+ 1
-        self.clockOffset = clockOffset
-        name = place == .coordinator ? .coordinator : NodeID(role: .tool, index: id)
+        self.clock = clock
+        let name = place == .coordinator ? .coordinator : NodeID(role: .tool, index: id)
+        self.name = name
+        nameText = name.description
     }
 
     var endpoint: String { "process-\(id)" }
+    /// The process that listens at an endpoint.
+    static func number(ofEndpoint endpoint: String) -> Int? { Int(endpoint.dropFirst("process-".utf8.count)) }
     var isJoined: Bool { coordinator != nil || shard != nil || store != nil || worker != nil }
 
     var identity: Identity {
@@ -71,15 +79,36 @@ final class Process {
     var dialable: [NodeID: String] {
         shard?.dialable ?? store?.dialable ?? worker?.dialable ?? [:]
     }
+    var dialableRevision: UInt64 {
+        shard?.dialableRevision ?? store?.dialableRevision ?? worker?.dialableRevision ?? 0
+    }
     /// The connection over which a message to a node goes, if there is one.
     func route(to node: NodeID) -> Int? { dials[node]?.connection ?? accepted[node] }
 
-    var label: String { "\(name)#\(id)" }
+    var label: String { "\(nameText)#\(id)" }
+}
+
+/// A node's monotonic clock: it starts anywhere, runs a little too fast or too slow, and may jump ahead.
+///
+/// Clocks of different nodes can't be compared.
+struct NodeClock {
+    var offset: UInt64
+    /// 1024ths by which it runs too fast.
+    var skew: Int
+
+    func local(_ time: UInt64) -> UInt64 { time * UInt64(1024 + skew) / 1024 + offset }
+
+    /// The first moment of the world at which this clock shows `local` or more.
+    func world(_ local: UInt64) -> UInt64 {
+        guard local > offset else { return 0 }
+        let rate = UInt64(1024 + skew)
+        return ((local - offset) * 1024 + rate - 1) / rate
+    }
 }
 
 /// Something that the world does at a moment.
 enum Happening {
-    case deliver(connection: Int, to: Int, Envelope, Payload?)
+    case deliver(connection: Int, from: NodeID, to: Int, Envelope, Payload?)
     /// A process tries to reach an endpoint.
     case dial(process: Int, target: NodeID, endpoint: String)
     case closed(connection: Int)
@@ -94,6 +123,9 @@ enum Happening {
     case fault
     case resume(process: Int)
     case heal(cut: Int)
+    /// A pair of places is cut once more.
+    case flap(NodeID, NodeID, times: Int)
+    case order
     case roomAgain(store: Int)
     /// An operator has every store read all it holds and mend what is damaged.
     case askRepair(id: UInt64)
@@ -102,12 +134,12 @@ enum Happening {
     /// The process whose pause holds this back.
     var process: Int? {
         switch self {
-        case .deliver(_, let to, _, _): to
+        case .deliver(_, _, let to, _, _): to
         case .dial(let process, _, _), .jobDone(let process), .timer(let process), .joinAgain(let process),
             .lost(let process, _):
             process
-        case .closed, .lateSync, .start, .tellExit, .fault, .resume, .heal, .roomAgain, .askRepair,
-            .inspect:
+        case .closed, .lateSync, .start, .tellExit, .fault, .resume, .heal, .flap, .order,
+            .roomAgain, .askRepair, .inspect:
             nil
         }
     }

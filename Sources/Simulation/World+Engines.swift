@@ -21,12 +21,17 @@ extension World {
         if !isCalm && random.chance(0.01) { takes += random.span(5, 120) }
         if case .store(.write(let writes)) = job {
             let store = process.place.index
+            if now < disks[store].slowUntil { takes += random.span(20, 400) }
             if let problem = checkers.writesAre(writes) {
                 return fail("proved: store-\(store) is to write \(problem)")
             }
         }
+        if case .worker = job { takes += random.span(0, plan.pace) }
         queue.add(.jobDone(process: process.id), at: now + takes)
     }
+
+    /// True when the engine fails this time, and the world goes on as if nothing was done.
+    private var fails: Bool { plan.faults.contains(.engineError) && !isCalm && random.chance(0.01) }
 
     func finishJob(_ process: Process) {
         guard process.isWorking, !process.jobs.isEmpty else { return }
@@ -49,6 +54,7 @@ extension World {
 
     func persist(_ action: CoordinatorMachine.Action, by process: Process) -> CoordinatorMachine.Completion? {
         guard case .persist(let state, let commits, let deletes) = action else { return nil }
+        if process.isAlive && fails { return .persistFailed("the disk is gone") }
         guard database.leader == process.id || plan.mutant == .ignoreLeader else { return .notLeader }
         say(
             "\(process.label) persists epoch \(state.epoch) line \(state.line) \(state.phase) committed \(state.committedStep), commits \(commits.map(\.step))"
@@ -149,6 +155,7 @@ extension World {
             } else {
                 disks[store].sync()
             }
+            if disks[store].misdirects { misdirect(writes, store) }
             return .written
         case .read(let parts, let purpose):
             var bytes: [UInt8] = []
@@ -163,8 +170,10 @@ extension World {
             }
             return .read(parts, Payload(bytes), purpose)
         case .compact(let keep, _):
+            if fails { return .compactionFailed("the disk is gone") }
             if let problem = checkers.compacts(store, keep: keep, disks[store], database) { fail(problem) }
-            return .compacted(freedBytes: disks[store].keep(keep))
+            let isLazy = plan.faults.contains(.lazyCompaction)
+            return .compacted(freedBytes: disks[store].keep(keep, isLazy: isLazy))
         case .verify(let asked, let repair):
             let damages = disks[store].records.keys.sorted().filter { disks[store].records[$0]!.isDamaged }
                 .map { StoreMachine.Damage(key: $0, what: "step \($0.step) is damaged") }
@@ -177,6 +186,7 @@ extension World {
 
     private func compute(_ action: WorkerMachine.Action, _ process: Process) -> WorkerMachine.Completion {
         guard case .compute(let line, let clock, let slices) = action else { preconditionFailure("one case") }
+        if fails { return .computeFailed(line: line, clock: clock, reason: "the data is gone") }
         let slot = process.name.index
         var parameters: [Float] = []
         for slice in slices { slice.withFloats { parameters.append(contentsOf: $0) } }

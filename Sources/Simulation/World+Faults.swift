@@ -22,13 +22,28 @@ extension World {
             guard random.chance(0.3) else { return false }
             for process in processes where process.isAlive { kill(process, cause: "killed with all others") }
             return true
+        case .killMidway:
+            guard let process = anyOne() else { return false }
+            process.effectsLeft = random.below(12)
+            return true
         case .pause: return pauseOne(replaced: false)
         case .replaceWhilePaused: return pauseOne(replaced: true)
-        case .loss, .duplicate, .slow: return true
+        case .loss, .duplicate, .slow, .fullLink, .halfOpen, .lazyCompaction, .clockSkew, .engineError:
+            return true
+        case .slowLink: return cut(isOneWay: random.chance(0.5), delay: random.span(2, 200))
         case .cut: return cut(isOneWay: false)
         case .oneWayCut: return cut(isOneWay: true)
-        case .wipe: return wipe()
+        case .flap:
+            let (a, b) = (random.pick(places), random.pick(places))
+            guard a != b else { return false }
+            flap(a, b, times: random.from(2...8))
+            return true
+        case .wipe: return loseDisks { self.disks[$0].wipe() }
+        case .staleDisk: return goBackToCopies()
         case .flip: return flip()
+        case .misdirect:
+            disks[random.below(disks.count)].misdirects = true
+            return true
         case .diskFull:
             let store = random.below(disks.count)
             disks[store].isFull = true
@@ -37,7 +52,22 @@ extension World {
         case .syncError:
             disks[random.below(disks.count)].failsSync = true
             return true
+        case .slowSync:
+            disks[random.below(disks.count)].slowUntil = now + random.span(100, 2000)
+            return true
+        case .clockJump:
+            guard let process = anyOne() else { return false }
+            let by = random.span(5, random.pick([50, 500, 5000]))
+            say("the clock of \(process.label) jumps ahead by \(by / 1_000_000) ms")
+            process.clock.offset += by
+            scheduleTimer(process)
+            return true
         }
+    }
+
+    private func anyOne() -> Process? {
+        let candidates = processes.filter { $0.isAlive && !$0.isPaused && $0.isJoined }
+        return candidates.isEmpty ? nil : random.pick(candidates)
     }
 
     private func killOne(_ role: Role) -> Bool {
@@ -48,9 +78,7 @@ extension World {
     }
 
     private func pauseOne(replaced: Bool) -> Bool {
-        let candidates = processes.filter { $0.isAlive && !$0.isPaused && $0.isJoined }
-        guard !candidates.isEmpty else { return false }
-        let process = random.pick(candidates)
+        guard let process = anyOne() else { return false }
         // A store's disk belongs to one process at a time.
         guard !replaced || process.place.role != .store else { return false }
         pause(process, milliseconds: replaced ? (300, 1500) : (20, 900))
@@ -58,15 +86,25 @@ extension World {
         return true
     }
 
-    private func cut(isOneWay: Bool) -> Bool {
+    func flap(_ a: NodeID, _ b: NodeID, times: Int) {
+        guard !isCalm, times > 0 else { return }
+        say("the way between \(a) and \(b) is cut for a moment")
+        cuts[nextCut] = Cut(a: a, b: b, isOneWay: false)
+        queue.add(.heal(cut: nextCut), at: now + random.span(5, 60))
+        nextCut += 1
+        queue.add(.flap(a, b, times: times - 1), at: now + random.span(60, 160))
+    }
+
+    private func cut(isOneWay: Bool, delay: UInt64? = nil) -> Bool {
         let a = random.pick(places)
         let b = random.pick(places)
         guard a != b else { return false }
-        say("the way from \(a) to \(b) is cut\(isOneWay ? " in one direction" : "")")
-        cuts[nextCut] = Cut(a: a, b: b, isOneWay: isOneWay)
+        let what = delay.map { "slower by \($0 / 1_000_000) ms" } ?? "cut"
+        say("the way from \(a) to \(b) is \(what)\(isOneWay ? " in one direction" : "")")
+        cuts[nextCut] = Cut(a: a, b: b, isOneWay: isOneWay, delay: delay)
         queue.add(.heal(cut: nextCut), at: now + random.span(30, 900))
         nextCut += 1
-        if random.chance(0.5) {
+        if delay == nil && random.chance(0.5) {
             for index in connections.indices where connections[index].isOpen {
                 let ends = [
                     processes[connections[index].dialer].place, processes[connections[index].acceptor].place,
@@ -79,61 +117,16 @@ extension World {
         return true
     }
 
-    /// Every committed step stands whole on a write quorum: one more disk may be hurt.
-    private var isHealthy: Bool {
-        plan.settings.writeQuorum >= 2
-            && database.manifests.values.allSatisfy { manifest in
-                manifest.parts.allSatisfy { checkers.replicasHolding($0, disks) >= plan.settings.replicas }
-            }
-            && (database.state?.phase == .running || database.state?.phase == .finished)
-            && disks.allSatisfy { disk in
-                disk.records.values.allSatisfy { record in
-                    !record.isDamaged
-                        && (Int64(record.part.step) <= (database.state?.committedStep ?? -1)
-                            || disks.filter {
-                                $0.intact(
-                                    record.part.shard, record.part.step,
-                                    payloadDigest: record.part.payloadDigest) != nil
-                            }.count == plan.settings.replicas)
-                }
-            }
-            && (0..<disks.count).allSatisfy { store in
-                live(.store(store)).contains { $0.isJoined && !$0.isPaused }
-            }
-    }
-
-    private func wipe() -> Bool {
-        guard isHealthy else { return false }
-        let store = random.below(disks.count)
-        say("the disk of store-\(store) is wiped")
-        diskFault("disk-lost", store)
-        for process in live(.store(store)) { kill(process, cause: "its disk was replaced") }
-        disks[store].wipe()
-        return true
-    }
-
-    private func flip() -> Bool {
-        guard isHealthy else { return false }
-        let store = random.below(disks.count)
-        let keys = disks[store].records.keys.sorted()
-        guard !keys.isEmpty else { return false }
-        let key = random.pick(keys)
-        let digest = disks[store].records[key]!.part.payloadDigest
-        let copies = disks.filter { $0.intact(key.shard, key.step, payloadDigest: digest) != nil }.count
-        guard copies >= 2 else { return false }
-        say("a bit of step \(key.step) of shard-\(key.shard) flips on the disk of store-\(store)")
-        diskFault("disk-damaged", store)
-        disks[store].damage(key)
-        return true
-    }
-
     private func endTrouble() {
         say("from here on nothing breaks any more")
         cuts = [:]
         for store in disks.indices {
             disks[store].isFull = false
             disks[store].failsSync = false
+            disks[store].slowUntil = 0
+            disks[store].misdirects = false
         }
+        for process in processes where process.isAlive { process.effectsLeft = nil }
         for process in processes where process.isAlive && process.isPaused { resume(process) }
         queue.add(.askRepair(id: 1), at: now + 2_000_000_000)
         for place in places where live(place).isEmpty {
@@ -144,19 +137,24 @@ extension World {
     // MARK: The end
 
     func inspect() {
-        if let problem = overdueSilence() ?? brokenLimit() { return fail(problem) }
+        if let problem = overdueSilence() ?? brokenLimit() ?? lostPin() { return fail(problem) }
         if now > liveBound {
             return fail("live: not done \(liveBound / 1_000_000) ms after the start\n" + dump())
         }
         queue.add(.inspect, at: now + 100_000_000)
         guard isCalm, let state = database.state, state.phase == .finished,
-            state.committedStep >= Int64(plan.settings.steps),
-            let last = database.manifests[plan.settings.steps]
+            state.committedStep >= Int64(state.targetStep),
+            let last = database.manifests[UInt64(state.committedStep)]
         else { return }
-        // Whole again: every replica of every shard holds the last step.
-        guard last.parts.allSatisfy({ checkers.replicasHolding($0, disks) == plan.settings.replicas }) else {
-            return
+        guard wasStopped || state.targetStep == plan.settings.steps else {
+            return fail("live: the run ended at step \(state.targetStep), which nobody ordered")
         }
+        // Whole again: every replica of every shard holds the last step, and some disk each step that is kept.
+        guard last.parts.allSatisfy({ checkers.replicasHolding($0, disks) == plan.settings.replicas }),
+            database.manifests.values.allSatisfy({ manifest in
+                manifest.parts.allSatisfy { checkers.replicasHolding($0, disks) > 0 }
+            })
+        else { return }
         for part in last.parts {
             for store in Placement.stores(
                 ofShard: Int(part.shard), stores: plan.settings.stores, replicas: plan.settings.replicas)
@@ -166,7 +164,7 @@ extension World {
                 }
             }
             if plan.settings.staleness == 0 && plan.codec.kind == .exact && !plan.settings.partialRecovery {
-                guard checkers.reference(Int(part.shard)) == part.stateDigest else {
+                guard checkers.reference(Int(part.shard), steps: last.step) == part.stateDigest else {
                     return fail(
                         "deterministic: shard-\(part.shard) ends in other bits than a run without faults")
                 }
@@ -197,6 +195,11 @@ extension World {
             line += process.worker.map { $0.stateSentence } ?? ""
             line += process.store.map { $0.stateSentence } ?? ""
             lines.append(line)
+        }
+        for step in database.manifests.keys.sorted() {
+            for part in database.manifests[step]!.parts where checkers.replicasHolding(part, disks) == 0 {
+                lines.append("no disk holds the chain of step \(step) of shard-\(part.shard)")
+            }
         }
         for part in database.manifests[UInt64(max(database.state?.committedStep ?? 0, 0))]?.parts ?? [] {
             for store in Placement.stores(

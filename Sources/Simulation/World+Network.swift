@@ -8,50 +8,57 @@ import WorkerLogic
 /// Connections, and what happens to messages on them.
 extension World {
     func isCut(_ from: NodeID, _ to: NodeID) -> Bool {
-        cuts.values.contains { cut in
-            (cut.a == from && cut.b == to) || (!cut.isOneWay && cut.a == to && cut.b == from)
-        }
+        !cuts.isEmpty && cuts.values.contains { $0.delay == nil && $0.covers(from, to) }
+    }
+
+    /// What slow links add to the way of a message.
+    private func extraDelay(_ from: NodeID, _ to: NodeID) -> UInt64 {
+        cuts.isEmpty ? 0 : cuts.values.reduce(0) { $1.covers(from, to) ? max($0, $1.delay ?? 0) : $0 }
     }
 
     func send(_ body: Envelope.OneOf_Body, _ payload: Payload?, from process: Process, to node: NodeID) {
+        if node == Self.tool { return hear(body, from: process) }
         guard let route = process.route(to: node), connections[route].isOpen else {
             say("\(process.label) → \(node): no connection for \(describe(body))")
+            return
+        }
+        let toAcceptor = connections[route].dialer == process.id
+        let receiver = toAcceptor ? connections[route].acceptor : connections[route].dialer
+        let isLost = plan.lossProbability > 0 && !isCalm && random.chance(plan.lossProbability)
+        let isFull = !isCalm && connections[route].underWay(toAcceptor) >= plan.linkCapacity
+        let there = processes[receiver].place
+        guard !isLost, !isFull, !isCut(process.place, there) else {
+            say("\(process.label) → \(node): lost \(describe(body))\(isFull ? ", its queue is full" : "")")
             return
         }
         var envelope = Envelope()
         let identity = process.identity
         envelope.run = identity.run
-        envelope.from = process.name.description
-        envelope.to = node.description
+        envelope.from = process.nameText
         envelope.incarnation = identity.incarnation
         envelope.epoch = identity.epoch
         envelope.body = body
-        let toAcceptor = connections[route].dialer == process.id
-        let receiver = toAcceptor ? connections[route].acceptor : connections[route].dialer
-        let isLost = !isCalm && random.chance(plan.lossProbability)
-        guard !isLost, !isCut(process.place, processes[receiver].place) else {
-            say("\(process.label) → \(node): lost \(describe(body))")
-            return
-        }
         var delay = random.span(0.05, 0.6)
-        if !isCalm && random.chance(plan.slowProbability) { delay += random.span(5, 300) }
-        var at = now + delay
-        if toAcceptor {
-            at = max(at, connections[route].lastToAcceptor + 1)
-            connections[route].lastToAcceptor = at
-        } else {
-            at = max(at, connections[route].lastToDialer + 1)
-            connections[route].lastToDialer = at
+        if plan.slowProbability > 0 && !isCalm && random.chance(plan.slowProbability) {
+            delay += random.span(5, 300)
         }
-        queue.add(.deliver(connection: route, to: receiver, envelope, payload), at: at)
-        if !isCalm && random.chance(plan.duplicateProbability) {
+        delay += extraDelay(process.place, there)
+        let at = connections[route].book(toAcceptor, at: now + delay)
+        queue.add(
+            .deliver(connection: route, from: process.name, to: receiver, envelope, payload), at: at)
+        if plan.duplicateProbability > 0 && !isCalm && random.chance(plan.duplicateProbability) {
+            connections[route].countUnderWay(toAcceptor, 1)
             queue.add(
-                .deliver(connection: route, to: receiver, envelope, payload), at: at + random.span(0, 20))
+                .deliver(connection: route, from: process.name, to: receiver, envelope, payload),
+                at: at + random.span(0, 20))
         }
     }
 
-    func deliver(_ envelope: Envelope, _ payload: Payload?, over connection: Int, to process: Process) {
-        guard let sender = NodeID(envelope.from), let body = envelope.body else { return }
+    func deliver(
+        _ envelope: Envelope, _ payload: Payload?, over connection: Int, from sender: NodeID,
+        to process: Process
+    ) {
+        guard let body = envelope.body else { return }
         say("\(sender) → \(process.label): \(describe(body)) e\(envelope.epoch)")
         if connections[connection].acceptor == process.id, process.accepted[sender] != connection {
             process.accepted[sender] = connection
@@ -66,7 +73,10 @@ extension World {
     }
 
     func synchronizeDials(_ process: Process) {
-        guard process.isAlive, process.place != .coordinator else { return }
+        guard process.isAlive, process.place != .coordinator,
+            process.dialedRevision != process.dialableRevision
+        else { return }
+        process.dialedRevision = process.dialableRevision
         let wanted = process.dialable
         for node in process.dials.keys.sorted() where node != .coordinator {
             guard let dial = process.dials[node], wanted[node] != dial.endpoint else { continue }
@@ -85,12 +95,8 @@ extension World {
         guard let dial = process.dials[target], dial.endpoint == endpoint, dial.connection == nil else {
             return
         }
-        let listener: Process?
-        if target == .coordinator {
-            listener = currentCoordinator >= 0 ? processes[currentCoordinator] : nil
-        } else {
-            listener = processes.first { $0.endpoint == endpoint }
-        }
+        let number = target == .coordinator ? currentCoordinator : Process.number(ofEndpoint: endpoint)
+        let listener = number.flatMap { processes.indices.contains($0) ? processes[$0] : nil }
         guard let listener, listener.isAlive, !isCut(process.place, listener.place),
             !isCut(listener.place, process.place)
         else { return redial(process, target) }
@@ -165,6 +171,7 @@ extension World {
             process.worker = WorkerMachine(
                 membership: membership, settings: settings, elements: plan.elements)
         case .store:
+            disks[node.index].open()
             let found = found(onDisk: node.index, seesDamage: random.chance(0.5))
             var own = StoreMachine.Settings(
                 stores: settings.stores, replicas: settings.replicas,

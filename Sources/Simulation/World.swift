@@ -16,12 +16,40 @@ final class World {
         /// The latest arrival in each direction: what is sent later arrives later.
         var lastToDialer: UInt64 = 0
         var lastToAcceptor: UInt64 = 0
+        private var toDialer = 0
+        private var toAcceptor = 0
+
+        init(dialer: Int, acceptor: Int) {
+            self.dialer = dialer
+            self.acceptor = acceptor
+        }
+
+        /// Messages that were sent and not taken yet.
+        func underWay(_ towardsAcceptor: Bool) -> Int { towardsAcceptor ? toAcceptor : toDialer }
+
+        mutating func countUnderWay(_ towardsAcceptor: Bool, _ change: Int) {
+            if towardsAcceptor { toAcceptor += change } else { toDialer += change }
+        }
+
+        /// When a message that could arrive at `earliest` does.
+        mutating func book(_ towardsAcceptor: Bool, at earliest: UInt64) -> UInt64 {
+            countUnderWay(towardsAcceptor, 1)
+            let at = max(earliest, (towardsAcceptor ? lastToAcceptor : lastToDialer) + 1)
+            if towardsAcceptor { lastToAcceptor = at } else { lastToDialer = at }
+            return at
+        }
     }
 
     struct Cut {
         var a: NodeID
         var b: NodeID
         var isOneWay: Bool
+        /// Nothing passes when there is none.
+        var delay: UInt64?
+
+        func covers(_ from: NodeID, _ to: NodeID) -> Bool {
+            (a == from && b == to) || (!isOneWay && a == to && b == from)
+        }
     }
 
     let plan: Plan
@@ -34,6 +62,15 @@ final class World {
     var cuts: [Int: Cut] = [:]
     var nextCut = 0
     var disks: [FakeDisk]
+    /// Copies of disks that may come back.
+    var oldCopies: [Int: FakeDisk] = [:]
+    /// What hurt disks held and have to hold again before another one may be hurt.
+    var debts: [Int: [StoreMachine.Key: Part]] = [:]
+    /// Steps that an operator was told are pinned.
+    var pinned: Set<UInt64> = []
+    var orderSteps: [UInt64: (kind: OrderKind, step: UInt64)] = [:]
+    var nextOrder: UInt64 = 1_000_000
+    var wasStopped = false
     var database = FakeDatabase()
     var checkers: DiskCheckers
     var invariants: InvariantSuite
@@ -58,6 +95,7 @@ final class World {
             RunFacts(plan.settings, isExact: plan.codec.kind == .exact), order: .causal)
         for place in places { queue.add(.start(place), at: random.span(0, 30)) }
         if !plan.faults.isEmpty { queue.add(.fault, at: random.span(100, 600)) }
+        if !plan.orders.isEmpty { queue.add(.order, at: random.span(50, 400)) }
         queue.add(.inspect, at: 50_000_000)
     }
 
@@ -105,9 +143,10 @@ final class World {
             }
         }
         switch item {
-        case .deliver(let connection, let to, let envelope, let payload):
+        case .deliver(let connection, let sender, let to, let envelope, let payload):
+            connections[connection].countUnderWay(connections[connection].acceptor == to, -1)
             guard connections[connection].isOpen else { return }
-            deliver(envelope, payload, over: connection, to: processes[to])
+            deliver(envelope, payload, over: connection, from: sender, to: processes[to])
         case .dial(let id, let target, let endpoint): dial(processes[id], target, endpoint)
         case .closed(let connection): close(connection)
         case .lost(let id, let peer): tell(processes[id], .disconnected(peer))
@@ -124,6 +163,8 @@ final class World {
         case .fault: makeTrouble()
         case .resume(let id): resume(processes[id])
         case .heal(let cut): cuts[cut] = nil
+        case .flap(let a, let b, let times): flap(a, b, times: times)
+        case .order: giveOrder()
         case .roomAgain(let store): disks[store].isFull = false
         case .askRepair(let id): askRepair(id)
         case .inspect: inspect()
@@ -136,7 +177,10 @@ final class World {
 
     func start(_ place: NodeID) {
         guard live(place).allSatisfy(\.isPaused) else { return }
-        let process = Process(id: processes.count, place: place, clockOffset: random.span(0, 1_000_000))
+        let skew = plan.clockSkew == 0 ? 0 : random.from(-plan.clockSkew...plan.clockSkew)
+        let process = Process(
+            id: processes.count, place: place,
+            clock: NodeClock(offset: random.span(0, 1_000_000), skew: skew))
         processes.append(process)
         say("\(place)#\(process.id) starts")
         if place == .coordinator {
@@ -181,20 +225,16 @@ final class World {
             // The transaction reached the disk before its process died.
             _ = persist(action, by: process)
         }
-        if process.place.role == .store {
-            if let job = process.jobs.first, case .store(.write(let writes)) = job,
-                !disks[process.place.index].isFull
-            {
-                disks[process.place.index].write(writes)
-            }
-            disks[process.place.index].crash(&random)
-        }
+        if process.place.role == .store { crashDisk(of: process) }
+        let isHalfOpen = plan.faults.contains(.halfOpen) && !isCalm && random.chance(0.5)
         for connection in connections.indices
         where connections[connection].isOpen
             && (connections[connection].dialer == process.id
                 || connections[connection].acceptor == process.id)
         {
-            queue.add(.closed(connection: connection), at: now + random.span(0.1, 5))
+            queue.add(
+                .closed(connection: connection),
+                at: now + (isHalfOpen ? random.span(100, 2500) : random.span(0.1, 5)))
         }
         process.coordinator = nil
         process.shard = nil
@@ -227,14 +267,7 @@ final class World {
 
     private func askRepair(_ id: UInt64) {
         queue.add(.askRepair(id: id + 1), at: now + 4_000_000_000)
-        let coordinator = processes[currentCoordinator]
-        var ask = Ask()
-        ask.id = id
-        ask.what = "repair"
-        var envelope = Envelope()
-        envelope.from = "tool-0"
-        envelope.body = .ask(ask)
-        tell(coordinator, .message(Packet(envelope: envelope), from: NodeID(role: .tool, index: 0)))
+        ask("repair", id: id)
     }
 
     func pause(_ process: Process, milliseconds: (Double, Double)) {
@@ -259,7 +292,7 @@ final class World {
         if process.isAlive { tell(process, .tick) }
     }
 
-    func instant(of process: Process) -> Instant { Instant(nanoseconds: now + process.clockOffset) }
+    func instant(of process: Process) -> Instant { Instant(nanoseconds: process.clock.local(now)) }
 
     // MARK: Machines
 
@@ -326,6 +359,10 @@ final class World {
     func carryOut<Action>(_ effects: [Effect<Action>], of process: Process, _ job: (Action) -> Job?) {
         for effect in effects {
             guard process.isAlive else { return }
+            if let left = process.effectsLeft {
+                guard left > 0 else { return kill(process, cause: "killed between two effects") }
+                process.effectsLeft = left - 1
+            }
             switch effect {
             case .send(let body, let payload, let node): send(body, payload, from: process, to: node)
             case .perform(let action): if let job = job(action) { perform(job, process) }
@@ -343,12 +380,11 @@ final class World {
         say("\(process.label) [\(decision.kind)] \(decision.sentence)")
     }
 
-    private func scheduleTimer(_ process: Process) {
+    func scheduleTimer(_ process: Process) {
         guard process.isAlive, let deadline = process.nextDeadline, deadline.nanoseconds != .max else {
             return
         }
-        let wanted =
-            deadline.nanoseconds > process.clockOffset ? deadline.nanoseconds - process.clockOffset : 0
+        let wanted = process.clock.world(deadline.nanoseconds)
         if wanted <= now {
             process.spins += 1
             if process.spins > 2000 { return fail("live: \(process.label) asks for ticks without end") }

@@ -5,6 +5,8 @@ struct ProgressBar: Sendable, Hashable {
     /// Training steps done, and how many there are to do.
     var step: Int
     var target: Int
+    /// What is counted, as one of it.
+    var unit: String
     var loss: Double?
     var stepsPerSecond: Double?
     /// How many steps training is ahead of the last committed checkpoint.
@@ -14,8 +16,9 @@ struct ProgressBar: Sendable, Hashable {
 
     init(
         step: Int, target: Int, loss: Double? = nil, stepsPerSecond: Double? = nil,
-        checkpointLagSteps: Int? = nil, compressionRatio: Double? = nil
+        checkpointLagSteps: Int? = nil, compressionRatio: Double? = nil, unit: String = "step"
     ) {
+        self.unit = unit
         self.step = step
         self.target = target
         self.loss = loss
@@ -40,7 +43,7 @@ struct ProgressBar: Sendable, Hashable {
         var fields = ["\(step)/\(target)"]
         if let loss { fields.append("loss " + fixed(loss, decimals: 3)) }
         if let secondsLeft, step < target { fields.append(humanSeconds(secondsLeft) + " left") }
-        if let rate = stepsPerSecond { fields.append(fixed(rate, decimals: 1) + " steps/s") }
+        if let rate = stepsPerSecond { fields.append(fixed(rate, decimals: 1) + " \(unit)s/s") }
         if let lag = checkpointLagSteps { fields.append("lag \(lag)") }
         if let ratio = compressionRatio { fields.append(fixed(ratio, decimals: 1) + "x smaller") }
         return fields
@@ -67,7 +70,7 @@ struct ProgressBar: Sendable, Hashable {
     /// The line for a log: every field, no bar.
     var plain: String {
         let percent = fixed(fraction * 100, decimals: 0) + " %"
-        return (["step \(step)/\(target) (\(percent))"] + fields.dropFirst()).joined(separator: ", ")
+        return (["\(unit) \(step)/\(target) (\(percent))"] + fields.dropFirst()).joined(separator: ", ")
     }
 }
 
