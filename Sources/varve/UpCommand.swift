@@ -112,7 +112,8 @@ struct UpCommand: AsyncParsableCommand {
                 return UpSession(
                     directory: directory, lock: lock, configuration: configuration,
                     plan: try description.plan(),
-                    heldOut: heldOut, endpoints: endpoints, isNew: false, recordsHistory: hasHistory, json: json)
+                    heldOut: heldOut, endpoints: endpoints, isNew: false, recordsHistory: hasHistory,
+                    json: json)
             }
             directory = try RunDirectory.create(path: path, configuration: configuration)
             return UpSession(
