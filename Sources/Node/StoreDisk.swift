@@ -106,7 +106,11 @@ public struct StoreDisk {
                 return keys.isEmpty ? [damage(nil)] : keys.map(damage)
             }
             switch finding {
-            case .damagedPayload(let location, let header), .misdirected(let location, claims: _, let header):
+            case .misdirected(let location, claims: _, _):
+                // What matters is whose place was overwritten, not whose record lies there now; nobody's harms nobody.
+                let place = location.offset..<location.offset + 1
+                return within(location.segment, place).filter { $0.key != nil }
+            case .damagedPayload(let location, let header):
                 let key = StoreMachine.Key(shard: header.shard, step: header.step)
                 guard header.kind == .base || header.kind == .delta else { return [damage(nil)] }
                 // An older record of the step was replaced by a good one: that harms nobody.
