@@ -133,9 +133,6 @@ ck_sums ck_error(const float *target, const float *reconstruction, size_t count)
     return sum_lanes(&lanes);
 }
 
-// Elements that memory is asked for in advance.
-#define AHEAD 1024
-
 ck_sums ck_quantize_few(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
                         ck_few *few) {
     if (few->has_negative_zero) ck_add_zero(reconstruction, count);
@@ -143,10 +140,6 @@ ck_sums ck_quantize_few(const float *target, float *reconstruction, size_t count
     size_t kept = 0;
     for (size_t k = 0; k < few->count; k++) {
         uint32_t place = few->places[k], key = few->deltas[k] >> 23;
-        // The digest will read what lies between, too.
-        __builtin_prefetch(reconstruction + place + AHEAD, 1);
-        __builtin_prefetch(reconstruction + place + AHEAD + 16, 1);
-        __builtin_prefetch(target + place + AHEAD);
         uint32_t symbol = buckets->symbols[key];
         float restored = reconstruction[place] + buckets->values[key];
         reconstruction[place] = restored;

@@ -92,7 +92,7 @@ struct StateDigestBuilder {
     mutating func add(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer, threads: Int = 1) {
         add(
             name: name, format: format, bytes: bytes,
-            digest: SectionDigests([(format, bytes, nil)]).digest(ofSection: 0, threads: threads))
+            digest: SectionDigests([(format, bytes)]).digest(ofSection: 0, threads: threads))
     }
 
     /// The same for a section whose digest is known.

@@ -103,7 +103,7 @@ extension Results<ck_ranges> {
         let room = scratch.floats(2 * range.count)
         let lists = scratch.events(2 * range.count)
         let target = vector.target(range, room)
-        let previous = vector.previous(range, room + range.count)
+        let previous = vector.reconstruction(range, room + range.count).floats
         var few = ck_few(
             places: lists, deltas: lists + range.count, count: 0, sums: ck_sums(), has_negative_zero: false)
         change(worker) { ck_list(target, previous, range.count, floor, &$0, &few) }
@@ -188,7 +188,7 @@ private struct SampleRuns {
         for start in starts {
             let range = start..<(start + length)
             let target = vector.target(range, room)
-            let previous = vector.previous(range, room + length)
+            let previous = vector.reconstruction(range, room + length).floats
             ck_scan(target, previous, length, UInt32(min(window, 255)), &ranges)
         }
         return ranges

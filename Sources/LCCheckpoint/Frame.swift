@@ -54,25 +54,21 @@ public struct Frame: Sendable {
     }
 
     /// The same for sections of any format.
-    ///
-    /// - Parameter passing: by section; for a delta whose reconstruction memory need not hold as a whole.
     @discardableResult
     public func apply(
         toBytes sections: [UnsafeMutableRawBufferPointer], expectingBase digest: Digest?,
-        chained: Bool = false, passing: [PassingMemory]? = nil, threads: Int = 1
+        chained: Bool = false, threads: Int = 1
     ) throws(CodecError) -> FrameContext {
         try check(base: digest)
         try check(sections)
-        var members = [[(ElementFormat, UnsafeRawBufferPointer, ((Range<Int>) -> Void)?)]](
-            repeating: [], count: scopes.count)
-        for (index, layout) in header.sections.enumerated() {
-            members[layout.scope].append(
-                (layout.format, UnsafeRawBufferPointer(sections[index]), passing?[index].isDone))
+        var members = [[(ElementFormat, UnsafeRawBufferPointer)]](repeating: [], count: scopes.count)
+        for (section, layout) in zip(sections, header.sections) {
+            members[layout.scope].append((layout.format, UnsafeRawBufferPointer(section)))
         }
         let digests = members.map { SectionDigests($0) }
         let history = try decode(
             sections, wanted: nil, keepsHistory: chained && header.kind == .delta, digests: digests,
-            passing: passing, threads: threads)
+            threads: threads)
         var builder = StateDigestBuilder()
         var places = [Int](repeating: 0, count: scopes.count)
         for (section, layout) in zip(sections, header.sections) {
@@ -118,14 +114,12 @@ public struct Frame: Sendable {
     /// - Returns: this frame's symbols, if they are to be kept.
     func decode(
         _ sections: [UnsafeMutableRawBufferPointer?], wanted: [Range<Int>]?, keepsHistory: Bool,
-        digests: [SectionDigests]? = nil, passing: [PassingMemory]? = nil, threads: Int
+        digests: [SectionDigests]? = nil, threads: Int
     ) throws(CodecError) -> SymbolHistory? {
         var members = [[ScopeMember]](repeating: [], count: scopes.count)
-        for (index, layout) in header.sections.enumerated() {
+        for (section, layout) in zip(sections, header.sections) {
             members[layout.scope].append(
-                ScopeMember(
-                    format: layout.format, elementCount: layout.elementCount, bytes: sections[index],
-                    passing: passing?[index]))
+                ScopeMember(format: layout.format, elementCount: layout.elementCount, bytes: section))
         }
         var histories: [[UInt8]?] = []
         for (index, scope) in scopes.enumerated() {
@@ -133,7 +127,6 @@ public struct Frame: Sendable {
             let elements = wanted?[index] ?? 0..<scope.elementCount
             switch scope.content {
             case .exact(let exact):
-                ScopeVector(members[index]).loadAll()
                 try withBytes { (frame) throws(CodecError) in
                     try exact.apply(
                         to: members[index], of: frame, isBase: header.kind == .base, elements: elements,
@@ -203,5 +196,4 @@ struct ScopeMember {
     var elementCount: Int
     /// Nil when it isn't wanted.
     var bytes: UnsafeMutableRawBufferPointer?
-    var passing: PassingMemory?
 }

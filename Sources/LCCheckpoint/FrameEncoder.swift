@@ -7,38 +7,15 @@ public struct SectionSource {
     /// In: what a restore of the previous checkpoint yields; out: what a restore of this one does.
     /// As long as `target`; must not overlap it.
     public var reconstruction: UnsafeMutableRawBufferPointer
-    /// Given when the reconstruction's memory need not hold it as a whole.
-    public var passing: PassingMemory?
 
     public init(
         name: String, format: ElementFormat, target: UnsafeRawBufferPointer,
-        reconstruction: UnsafeMutableRawBufferPointer, passing: PassingMemory? = nil
+        reconstruction: UnsafeMutableRawBufferPointer
     ) {
         self.name = name
         self.format = format
         self.target = target
         self.reconstruction = reconstruction
-        self.passing = passing
-    }
-}
-
-/// What lets a reconstruction pass through memory: it is filled piece by piece, and each piece is told of when it is done.
-public struct PassingMemory {
-    /// What a restore of the previous checkpoint yields, as long as the reconstruction: not changed.
-    public var previous: UnsafeRawBufferPointer
-    /// Called, from several threads, before bytes of the reconstruction are written for the first time.
-    public var willFill: (Range<Int>) -> Void
-    /// Called, from several threads, once for each of the reconstruction's bytes, when their digest was taken. They aren't
-    /// looked at afterwards.
-    public var isDone: (Range<Int>) -> Void
-
-    public init(
-        previous: UnsafeRawBufferPointer, willFill: @escaping (Range<Int>) -> Void,
-        isDone: @escaping (Range<Int>) -> Void
-    ) {
-        self.previous = previous
-        self.willFill = willFill
-        self.isDone = isDone
     }
 }
 
@@ -116,7 +93,7 @@ public struct FrameEncoder {
             names.insert(Array(source.name.utf8))
         }
         let digests = SectionDigests(
-            sources.map { ($0.format, UnsafeRawBufferPointer($0.reconstruction), $0.passing?.isDone) })
+            sources.map { ($0.format, UnsafeRawBufferPointer($0.reconstruction)) })
         encode(sources, settings, digests)
         for (index, source) in sources.enumerated() {
             digest.add(
@@ -164,7 +141,6 @@ public struct FrameEncoder {
             let (buckets, few) = BucketTable.listing(vector, bits: bits, threads: threads)
             history = encode(vector, buckets, few, settings.entropy, digests, into: &payload)
         case .auto(let error) where kind == .delta:
-            vector.loadAll()
             let isRoot = settings.domain == .squareRoots
             history = encode(ScopeVector(sources, isRoot: isRoot), error: error, into: &payload)
             if payload.head.isEmpty, !isRoot {
@@ -173,7 +149,6 @@ public struct FrameEncoder {
             // Nothing but the exact bits is near enough.
             if payload.head.isEmpty { fallthrough }
         case .lc, .exact, .auto:
-            vector.loadAll()
             payload.head.append(FrameFormat.exactCodec)
             payload.head.append(varint: UInt64(elements))
             encodeExact(

@@ -101,7 +101,6 @@ struct QuantizedEncoder {
         let count = range.count
         let room = scratch.floats(2 * count)
         let target = vector.target(range, room)
-        vector.load(range)
         let (restored, isDirect) = vector.reconstruction(range, room + count)
         let place = range.lowerBound / QuantizedEncoder.pieceCount
         var sums: ck_sums
@@ -175,9 +174,9 @@ extension QuantizedEncoder {
                 sample: UnsafeBufferPointer(start: nil, count: 0), previous: nil, isComplete: false,
                 counts: counts, entropy: .huffman)
         }
-        // Enough to meet some thousand symbols that aren't zero; everything where alphabets are large.
+        // Enough to meet some ten thousand symbols that aren't zero; everything where alphabets are large.
         let share = Double(count - counts[0]) / Double(count)
-        var wanted = max(sampleElements, Int(min(8192 / share, Double(count / 4))))
+        var wanted = max(sampleElements, Int(min(16_384 / share, Double(count / 4))))
         if counts.count > 16 || wanted >= count / 2 { wanted = count }
         let piece = 4096
         let step = wanted == count ? piece : max(piece, count / (wanted / piece) / piece * piece)
@@ -212,7 +211,7 @@ extension QuantizedEncoder {
     ) {
         if let few { return few.symbols(range, byKey: buckets.symbolByKey, into: symbols) }
         let target = vector.target(range, room)
-        let live = vector.previous(range, room + range.count)
+        let live = vector.reconstruction(range, room + range.count).floats
         // On a copy: the vector itself is changed later, block by block.
         let copy = room + 2 * range.count
         copy.update(from: live, count: range.count)

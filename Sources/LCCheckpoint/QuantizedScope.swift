@@ -134,7 +134,6 @@ private struct BlockTask {
         var next = digests?.piece(from: range.lowerBound) ?? 0
         for start in stride(from: range.lowerBound, to: range.upperBound, by: FewDeltas.pieceCount) {
             let piece = start..<min(start + FewDeltas.pieceCount, range.upperBound)
-            vector.load(piece)
             let (restored, isDirect) = vector.reconstruction(piece, scratch.floats(piece.count))
             body(piece, restored)
             if !isDirect {

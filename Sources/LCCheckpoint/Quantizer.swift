@@ -76,7 +76,7 @@ struct BucketTable: Sendable {
             let range = (index * piece)..<min((index + 1) * piece, count)
             let room = scratches[worker].floats(2 * piece)
             let target = vector.target(range, room)
-            let previous = vector.previous(range, room + piece)
+            let previous = vector.reconstruction(range, room + piece).floats
             ranges.change(worker) { ck_scan(target, previous, range.count, UInt32(min(window, 255)), &$0) }
         }
         var sum = ck_ranges()

@@ -71,15 +71,12 @@ struct ScopeVector {
     private let targets: [UnsafeRawBufferPointer]
     /// Nil for a section that isn't wanted.
     let reconstructions: [UnsafeMutableRawBufferPointer?]
-    /// What the reconstructions are before they change, where they don't hold it themselves.
-    private let passing: [PassingMemory?]
 
     init(_ sources: [SectionSource], isRoot: Bool = false) {
         layout = VectorLayout(
             sources.map { ($0.format, $0.target.count / $0.format.byteCount) }, isRoot: isRoot)
         targets = sources.map(\.target)
         reconstructions = sources.map(\.reconstruction)
-        passing = sources.map(\.passing)
     }
 
     /// The same memory as the elements themselves.
@@ -93,7 +90,6 @@ struct ScopeVector {
         layout = VectorLayout(members.map { ($0.format, $0.elementCount) }, isRoot: isRoot)
         targets = []
         reconstructions = members.map(\.bytes)
-        passing = members.map(\.passing)
     }
 
     private func bytes(
@@ -110,40 +106,6 @@ struct ScopeVector {
         for part in parts {
             let format = layout.formats[part.member]
             let source = bytes(targets[part.member], format, part.elements)
-            if parts.count == 1, !layout.isRoot, let direct = floats(format, source) { return direct }
-            let values = UnsafeMutableBufferPointer(start: scratch + part.offset, count: part.elements.count)
-            format.widen(source, into: values)
-            if layout.isRoot { for index in values.indices { values[index] = root(values[index]) } }
-        }
-        return UnsafePointer(scratch)
-    }
-
-    /// Fills the reconstructions with what they are before they change, where that is kept elsewhere.
-    func load(_ range: Range<Int>) {
-        for part in layout.parts(of: range) {
-            guard let passing = passing[part.member], let own = reconstructions[part.member] else { continue }
-            let width = layout.formats[part.member].byteCount
-            let span = (part.elements.lowerBound * width)..<(part.elements.upperBound * width)
-            passing.willFill(span)
-            UnsafeMutableRawBufferPointer(rebasing: own[span]).copyMemory(
-                from: UnsafeRawBufferPointer(rebasing: passing.previous[span]))
-        }
-    }
-
-    func loadAll() {
-        if passing.contains(where: { $0 != nil }) { load(0..<layout.count) }
-    }
-
-    /// What the reconstruction of some elements is before it changes, likewise.
-    func previous(_ range: Range<Int>, _ scratch: UnsafeMutablePointer<Float>) -> UnsafePointer<Float> {
-        let parts = layout.parts(of: range)
-        for part in parts {
-            guard let own = passing[part.member]?.previous ?? reconstructions[part.member].map({ .init($0) })
-            else {
-                continue
-            }
-            let format = layout.formats[part.member]
-            let source = bytes(own, format, part.elements)
             if parts.count == 1, !layout.isRoot, let direct = floats(format, source) { return direct }
             let values = UnsafeMutableBufferPointer(start: scratch + part.offset, count: part.elements.count)
             format.widen(source, into: values)

@@ -7,9 +7,6 @@ final class SectionDigests {
         var bytes: UnsafeRawBufferPointer
         /// Within the vector.
         var elements: Range<Int>
-        /// Within the section, and whom to tell.
-        var place: Range<Int>
-        var isDone: ((Range<Int>) -> Void)?
     }
 
     /// In the order of the elements, with the first of each section.
@@ -17,10 +14,7 @@ final class SectionDigests {
     private let firsts: [Int]
     private let digests: Results<Digest?>
 
-    /// - Parameter isDone: see `PassingMemory`.
-    init(
-        _ sections: [(format: ElementFormat, bytes: UnsafeRawBufferPointer, isDone: ((Range<Int>) -> Void)?)]
-    ) {
+    init(_ sections: [(format: ElementFormat, bytes: UnsafeRawBufferPointer)]) {
         var pieces: [Piece] = []
         var firsts: [Int] = []
         var element = 0
@@ -33,8 +27,7 @@ final class SectionDigests {
                 pieces.append(
                     Piece(
                         bytes: UnsafeRawBufferPointer(rebasing: section.bytes[start..<end]),
-                        elements: element..<(element + count), place: start..<end,
-                        isDone: section.isDone))
+                        elements: element..<(element + count)))
                 element += count
                 start = end
             } while start < section.bytes.count
@@ -61,14 +54,9 @@ final class SectionDigests {
     func digest(from next: inout Int, upTo element: Int) {
         while next < pieces.count, pieces[next].elements.upperBound <= element {
             // One of no elements between two blocks would be both's.
-            if !pieces[next].elements.isEmpty { take(next) }
+            if !pieces[next].elements.isEmpty { digests[next] = Digest.of(pieces[next].bytes) }
             next += 1
         }
-    }
-
-    private func take(_ piece: Int) {
-        digests[piece] = Digest.of(pieces[piece].bytes)
-        pieces[piece].isDone?(pieces[piece].place)
     }
 
     /// The digest of a section; pieces that aren't digested yet are.
@@ -76,7 +64,7 @@ final class SectionDigests {
         let range = firsts[section]..<firsts[section + 1]
         let missing = range.filter { digests[$0] == nil }
         inParallel(missing.count, threads: threads) { index, _ in
-            take(missing[index])
+            digests[missing[index]] = Digest.of(pieces[missing[index]].bytes)
         }
         let all = range.compactMap { digests[$0] }
         guard all.count > 1 else { return all[0] }

@@ -114,7 +114,8 @@ struct ContextSurvey {
         alphabet = wholeCounts.count
         present = blockSize == nil ? wholeCounts.map { $0 > 0 } : []
         scratch = BlockScratch(count: sample.count)
-        let symbols = histogram(sample, alphabet: alphabet)
+        var symbols = [Int](repeating: 0, count: alphabet)
+        for symbol in sample { symbols[Int(symbol)] += 1 }
         if isBlind {
             widest = SymbolContexts(left: .none, above: .none, wide: false, usesPrevious: false)
             counts = symbols.map { UInt32($0) }

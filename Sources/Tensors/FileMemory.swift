@@ -60,37 +60,6 @@ public final class FileMemory {
         return (descriptor, Int(status.st_size))
     }
 
-    /// Addresses for as many bytes, which take memory only while they hold something: see `release`.
-    public init?(reserving size: Int) {
-        let start =
-            size > 0
-            ? mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-            : nil
-        guard let start, start != MAP_FAILED else { return nil }
-        bytes = UnsafeMutableRawBufferPointer(start: start, count: size)
-    }
-
-    /// Gets the memory of some bytes at once: quicker than page by page as they are touched.
-    public func populate(_ range: Range<Int>) {
-        #if os(Linux)
-            let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-            let start = range.lowerBound / page * page
-            guard start < range.upperBound, let base = bytes.baseAddress else { return }
-            // Linux before 5.14 doesn't know it, and gets the pages one by one.
-            let populateWrite: Int32 = 23
-            madvise(base + start, range.upperBound - start, populateWrite)
-        #endif
-    }
-
-    /// Gives back memory of some bytes; what they held is lost.
-    public func release(_ range: Range<Int>) {
-        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        let start = (range.lowerBound + page - 1) / page * page
-        let end = range.upperBound / page * page
-        guard start < end, let base = bytes.baseAddress else { return }
-        madvise(base + start, end - start, Int32(MADV_DONTNEED))
-    }
-
     /// As much memory as asked for, in large pages where there are any; none if there isn't as much.
     private init(uninitialized size: Int) {
         let start =

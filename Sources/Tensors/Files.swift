@@ -114,19 +114,6 @@ public struct PartWriter {
             done += written
         }
     }
-
-    /// Writes a part somewhere, whatever the order; several threads may do so at once.
-    public func put(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(TensorFileError) {
-        var done = 0
-        while done < bytes.count {
-            let written = pwrite(
-                descriptor, bytes.baseAddress.unsafelyUnwrapped + done, bytes.count - done,
-                off_t(offset + done))
-            if written < 0, errno == EINTR { continue }
-            guard written > 0 else { throw Files.unwritable(path, errno) }
-            done += written
-        }
-    }
 }
 
 /// read(2), whose name `Files.read` hides.

@@ -109,7 +109,7 @@ struct CodecEncode: ParsableCommand {
     func run() throws {
         let (scope, settings) = try options.resolve()
         let threads = try options.parallel.resolve()
-        var state = try CodecModel(passing: base)
+        var state = try CodecModel(base, changing: true)
         let live = try CodecModel(target, changing: false)
         if let difference = state.difference(from: live) {
             throw CommandFailure(
@@ -148,34 +148,16 @@ struct CodecDecode: ParsableCommand {
 
     func run() throws {
         let threads = try parallel.resolve()
-        let state = try CodecModel(passing: base)
+        var state: CodecModel? = try CodecModel(base, changing: true)
         let memory = try CodecSession.memory(delta)
         let frame = try CodecSession.parse(
-            UnsafeRawBufferPointer(memory.bytes), inheriting: state.context, file: delta)
-        try restore(state, frame, threads: threads)
+            UnsafeRawBufferPointer(memory.bytes), inheriting: state?.context, file: delta)
+        _ = try CodecSession.apply(
+            frame, to: &state, digest: state?.digest(threads: threads), file: delta, chained: false,
+            threads: threads)
+        try state?.write(to: output)
         let digest = frame.header.stateDigest
         print(json ? jsonObject([("digest", jsonQuoted("\(digest)"))]) : "digest \(digest)")
-    }
-}
-
-extension CodecDecode {
-    /// Applies the frame and writes what comes out.
-    private func restore(_ state: CodecModel, _ frame: Frame, threads: Int) throws {
-        guard frame.header.kind == .delta else {
-            var whole: CodecModel?
-            _ = try CodecSession.apply(
-                frame, to: &whole, digest: nil, file: delta, chained: false, threads: threads)
-            try whole?.write(to: output)
-            return
-        }
-        let described = try CodecSession.description(of: frame, file: delta)
-        let digest = state.digest(threads: threads)
-        try state.write(to: output, metadata: described.metadata) { whenDone in
-            var own: CodecModel? = state
-            _ = try CodecSession.apply(
-                frame, to: &own, digest: digest, file: delta, chained: false, threads: threads,
-                whenDone: whenDone)
-        }
     }
 }
 

@@ -1,5 +1,4 @@
 import LCCheckpoint
-import Synchronization
 import Tensors
 
 /// Which tensors share a bucket table.
@@ -26,8 +25,6 @@ struct CodecModel {
     var tensors: [Member] = []
     var memory: FileMemory
     var metadata: [String: String] = [:]
-    /// The file as it is, where `memory` holds only what is being worked on.
-    private var origin: FileMemory?
 
     /// Opens a file; what is changed in memory isn't changed in the file.
     ///
@@ -50,36 +47,6 @@ struct CodecModel {
         }
     }
 
-    /// Opens a file whose content will change as it passes through memory, piece by piece.
-    init(passing path: String) throws {
-        try self.init(path, changing: false)
-        guard let memory = FileMemory(reserving: memory.bytes.count) else {
-            throw CommandFailure(
-                "there are no addresses for \(self.memory.bytes.count) bytes",
-                exitCode: CommandFailure.failed)
-        }
-        origin = self.memory
-        self.memory = memory
-    }
-
-    /// How a tensor passes through memory; nil if it is held there.
-    ///
-    /// - Parameter whenDone: called with its bytes that are what they will be, before they are let go.
-    func passing(
-        _ member: Member, whenDone: @escaping (Member, Range<Int>) -> Void
-    ) -> PassingMemory? {
-        guard let origin else { return nil }
-        let memory = memory
-        let start = member.range.lowerBound
-        return PassingMemory(
-            previous: UnsafeRawBufferPointer(rebasing: origin.bytes[member.range]),
-            willFill: { memory.populate((start + $0.lowerBound)..<(start + $0.upperBound)) },
-            isDone: { range in
-                whenDone(member, range)
-                memory.release((start + range.lowerBound)..<(start + range.upperBound))
-            })
-    }
-
     /// The bytes of a tensor.
     func bytes(_ member: Member) -> UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(rebasing: memory.bytes[member.range])
@@ -95,49 +62,6 @@ struct CodecModel {
                 try write(header)
                 for member in members { try write(UnsafeRawBufferPointer(bytes(member))) }
             }
-        }
-    }
-
-    /// Writes the model while `body` makes it what it is to be, each piece as soon as it is done.
-    ///
-    /// - Parameter metadata: what the model's will be.
-    func write(
-        to path: String, metadata: [String: String],
-        _ body: (_ whenDone: @escaping (Member, Range<Int>) -> Void) throws -> Void
-    ) throws {
-        let header = try CodecSession.files { () throws(TensorFileError) in
-            try Safetensors.header(of: tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata)
-        }
-        var offsets: [TensorName: Int] = [:]
-        var end = header.count
-        for tensor in tensors {
-            offsets[tensor.name] = end
-            end += tensor.range.count
-        }
-        let failure = Mutex<TensorFileError?>(nil)
-        var other: (any Error)?
-        do throws(TensorFileError) {
-            try Files.writeAtomically(path, durable: false) { (write) throws(TensorFileError) in
-                try write(header)
-                do {
-                    try body { member, range in
-                        do throws(TensorFileError) {
-                            let bytes = UnsafeRawBufferPointer(rebasing: bytes(member)[range])
-                            try write.put(bytes, at: (offsets[member.name] ?? 0) + range.lowerBound)
-                        } catch {
-                            failure.withLock { $0 = error }
-                        }
-                    }
-                } catch {
-                    other = error
-                }
-                // The file isn't kept.
-                if let error = failure.withLock({ $0 }) { throw error }
-                if other != nil { throw TensorFileError(.unwritable, "\(path) wasn't finished") }
-            }
-        } catch {
-            if let other { throw other }
-            try CodecSession.files { () throws(TensorFileError) in throw error }
         }
     }
 
@@ -236,10 +160,7 @@ struct CodecModel {
     func digest(threads: Int) -> Digest {
         StateDigest.of(
             sections: tensors.map {
-                (
-                    $0.name.value, $0.dtype.elementFormat,
-                    UnsafeRawBufferPointer(rebasing: (origin ?? memory).bytes[$0.range])
-                )
+                ($0.name.value, $0.dtype.elementFormat, UnsafeRawBufferPointer(bytes($0)))
             }, metadata: table, threads: threads)
     }
 

@@ -74,8 +74,7 @@ enum CodecSession {
                         SectionSource(
                             name: member.name.value, format: format,
                             target: UnsafeRawBufferPointer(target.bytes(member)),
-                            reconstruction: state.bytes(state.tensors[index]),
-                            passing: state.passing(state.tensors[index]) { _, _ in }))
+                            reconstruction: state.bytes(state.tensors[index])))
                 }
                 try encoder.add(scope: sources, settings: own)
             }
@@ -98,11 +97,9 @@ enum CodecSession {
     }
 
     /// Applies a parsed frame, which must know its sections; returns what to parse the next one with.
-    ///
-    /// - Parameter whenDone: called, from several threads, for bytes of a tensor that passes through memory.
     static func apply(
         _ frame: Frame, to state: inout CodecModel?, digest: Digest?, file: String, chained: Bool,
-        threads: Int, whenDone: @escaping (CodecModel.Member, Range<Int>) -> Void = { _, _ in }
+        threads: Int
     ) throws -> FrameContext {
         let described = try description(of: frame, file: file)
         if frame.header.kind == .base {
@@ -121,13 +118,9 @@ enum CodecSession {
             members[TensorName(section.name)].map { own.bytes($0) }
                 ?? UnsafeMutableRawBufferPointer(start: nil, count: 0)
         }
-        let passing = frame.header.sections.compactMap { section in
-            members[TensorName(section.name)].flatMap { own.passing($0, whenDone: whenDone) }
-        }
         do throws(CodecError) {
             let context = try frame.apply(
-                toBytes: sections, expectingBase: digest, chained: chained,
-                passing: passing.count == sections.count ? passing : nil, threads: threads)
+                toBytes: sections, expectingBase: digest, chained: chained, threads: threads)
             state?.metadata = described.metadata
             return context
         } catch {
