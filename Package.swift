@@ -47,6 +47,7 @@ let package = Package(
         .target(name: "CKernels"),
         library("LCCheckpoint", ["CXXHash", "CKernels"]),
         library("Tensors"),
+        library("ModelCodec", ["LCCheckpoint", "Tensors"]),
         .target(
             name: "Wire", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["varve.proto"], swiftSettings: strict),
@@ -85,7 +86,8 @@ let package = Package(
         .executableTarget(
             name: "varve",
             dependencies: [
-                "LCCheckpoint", "Tensors", "Node", "Cluster", "Drill", "Simulation", "Invariants", "Storage",
+                "LCCheckpoint", "Tensors", "ModelCodec", "Node", "Cluster", "Drill", "Simulation",
+                "Invariants", "Storage",
                 "Training", "Wire", "NNG", "CSystem", "MachineCore", "ParameterState", "CZstd", "CBenchLoops",
                 log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -100,7 +102,7 @@ let package = Package(
         tests("StorageTests", ["Storage"]),
         tests("ClusterTests", ["Cluster", "supervise-probe"]),
         tests("DrillTests", ["Drill", "Cluster"]),
-        tests("TerminalTests", ["varve", "Training", "LCCheckpoint"]),
+        tests("TerminalTests", ["varve", "Training", "LCCheckpoint", "ModelCodec", "Tensors"]),
         tests(
             "LogicTests",
             [

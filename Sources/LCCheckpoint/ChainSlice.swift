@@ -13,7 +13,8 @@ public struct ChainSlice {
     /// - Parameters:
     ///   - name: the section.
     ///   - elements: of the section; nil for all.
-    ///   - frames: a base and the deltas after it, in order; each is called for twice.
+    ///   - frames: a base and the deltas after it, in order; each is called for twice, and must stay in place until the
+    ///     next one is.
     ///   - count: the number of frames.
     /// - Throws: when a frame is damaged or doesn't follow the one before it, or when there is no such section.
     public init(
@@ -28,8 +29,11 @@ public struct ChainSlice {
         var log2 = BlockSize.smallest
         var context: FrameContext?
         var state: Digest?
+        // What `frames` hands out stays while it is looked at: no copy is needed.
+        let caller = Caller()
         for index in 0..<count {
-            let frame = try Frame(parsing: frames(index), inheriting: context, limits: limits)
+            let frame = try Frame(
+                parsing: frames(index), inheriting: context, limits: limits, keptBy: caller)
             guard frame.header.baseDigest == state else {
                 throw CodecError(.baseMismatch, "frame \(index) doesn't build on the one before it")
             }
@@ -54,7 +58,8 @@ public struct ChainSlice {
         var memory = [UInt8](repeating: 0, count: section.byteCount)
         context = nil
         for index in 0..<count {
-            let frame = try Frame(parsing: frames(index), inheriting: context, limits: limits)
+            let frame = try Frame(
+                parsing: frames(index), inheriting: context, limits: limits, keptBy: caller)
             context = try frame.apply(
                 section: place, elements: window, blockLog2: log2, to: &memory, threads: threads)
         }
@@ -64,6 +69,9 @@ public struct ChainSlice {
         bytes = Array(memory[(window.lowerBound * width)..<(window.upperBound * width)])
     }
 }
+
+/// Stands for whoever calls, and has the bytes.
+private final class Caller: Sendable {}
 
 extension ScopeLayout {
     /// Of the largest blocks.

@@ -1,9 +1,9 @@
 /// A frame that was parsed and checked: magic, version, sizes and checksum hold.
 ///
-/// Holds a copy of the encoded bytes, so the buffer that it was parsed from may go.
+/// Holds a copy of the encoded bytes, so the buffer that it was parsed from may go; or their owner, if it was named.
 public struct Frame: Sendable {
     public let header: FrameHeader
-    let bytes: [UInt8]
+    private let storage: Storage
     let scopes: [ScopeLayout]
     private let previous: SymbolHistory?
 
@@ -12,14 +12,15 @@ public struct Frame: Sendable {
     /// - Parameters:
     ///   - inheriting: what the base has: needed to apply a frame that leaves its layout or metadata to its base.
     ///   - limits: checked before anything is allocated.
+    ///   - owner: keeps the bytes in place and unchanged as long as it lives; nil to have them copied.
     public init(
         parsing bytes: UnsafeRawBufferPointer, inheriting context: FrameContext? = nil,
-        limits: FrameLimits = .default
+        limits: FrameLimits = .default, keptBy owner: (any AnyObject & Sendable)? = nil
     ) throws(CodecError) {
         let parts = try FrameParser(bytes: bytes, context: context, limits: limits).parse()
         header = parts.header
         scopes = parts.scopes
-        self.bytes = Array(bytes)
+        storage = owner.map { .kept(bytes, by: $0) } ?? .copied(Array(bytes))
         previous = context?.history
     }
 
@@ -171,14 +172,26 @@ public struct Frame: Sendable {
     func withBytes<Result>(
         _ body: (UnsafeRawBufferPointer) throws(CodecError) -> Result
     ) throws(CodecError) -> Result {
-        let outcome: Swift.Result<Result, CodecError> = bytes.withUnsafeBytes { bytes in
-            do throws(CodecError) {
-                return .success(try body(bytes))
-            } catch {
-                return .failure(error)
+        switch storage {
+        case .kept(let bytes, by: let owner):
+            defer { withExtendedLifetime(owner) {} }
+            return try body(bytes)
+        case .copied(let bytes):
+            let outcome: Swift.Result<Result, CodecError> = bytes.withUnsafeBytes { bytes in
+                do throws(CodecError) {
+                    return .success(try body(bytes))
+                } catch {
+                    return .failure(error)
+                }
             }
+            return try outcome.get()
         }
-        return try outcome.get()
+    }
+
+    // Unchecked because of the pointer: nobody writes what it points to.
+    private enum Storage: @unchecked Sendable {
+        case copied([UInt8])
+        case kept(UnsafeRawBufferPointer, by: any AnyObject & Sendable)
     }
 
     private func check(base digest: Digest?) throws(CodecError) {

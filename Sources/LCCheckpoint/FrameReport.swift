@@ -27,24 +27,42 @@ public struct ScopeReport: Sendable {
 extension Frame {
     /// Looks into every scope; needs no base.
     ///
-    /// Where a scope's symbols can't be read without the frame before, there are no counts and no entropy.
-    public func report() throws(CodecError) -> [ScopeReport] {
+    /// Where a scope's symbols can't be read without those of the frame before, there are no counts and no entropy.
+    ///
+    /// - Parameter chained: keep the frame's symbols for the next, a byte for each element. For frames whose number of
+    ///   elements is known from elsewhere: a small frame may claim many.
+    /// - Returns: also what to parse the chain's next frame with.
+    public func report(
+        chained: Bool = false
+    ) throws(CodecError) -> (scopes: [ScopeReport], context: FrameContext) {
         var reports: [ScopeReport] = []
-        for (index, scope) in scopes.enumerated() { reports.append(try report(scope, index)) }
-        return reports
+        var histories: [[UInt8]?] = []
+        for (index, scope) in scopes.enumerated() {
+            var history: [UInt8]? = chained ? [] : nil
+            reports.append(try report(scope, index, &history))
+            histories.append(history)
+        }
+        var context = context
+        if chained, header.kind == .delta {
+            context.history = SymbolHistory(state: header.stateDigest, scopes: histories)
+        }
+        return (reports, context)
     }
 
-    private func report(_ scope: ScopeLayout, _ index: Int) throws(CodecError) -> ScopeReport {
+    private func report(
+        _ scope: ScopeLayout, _ index: Int, _ history: inout [UInt8]?
+    ) throws(CodecError) -> ScopeReport {
         var report = ScopeReport(
             kind: scope.kind, elementCount: scope.elementCount, byteCount: scope.byteCount, blocks: [],
             buckets: [], exceptionCount: 0, entropyBits: nil)
         switch scope.content {
         case .exact(let exact):
+            history = nil
             for stream in exact.planes.joined() { report.blocks.append((stream.coderName, stream.bodyBytes)) }
         case .quantized(let quantized):
             report.blocks = [(quantized.stream.coderName, quantized.stream.bodyBytes)]
             report.exceptionCount = quantized.exceptionCount
-            let counts = try counts(scope, quantized, index)
+            let counts = try counts(scope, quantized, index, &history)
             let used = counts?.reduce(0) { $0 + ($1 > 0 ? 1 : 0) } ?? 0
             let lengths = counts.flatMap { used > 1 ? HuffmanCode(counts: $0).lengths : nil }
             for symbol in quantized.values.indices {
@@ -62,20 +80,39 @@ extension Frame {
         return report
     }
 
-    /// Counts of a scope's symbols; nil when they can't be read alone. Block by block, so memory is bounded.
+    /// Counts of a scope's symbols; nil when they can't be read alone.
+    ///
+    /// - Parameter history: if it isn't nil, it becomes the symbols, clipped to a byte.
     private func counts(
-        _ scope: ScopeLayout, _ quantized: QuantizedScope, _ index: Int
+        _ scope: ScopeLayout, _ quantized: QuantizedScope, _ index: Int, _ history: inout [UInt8]?
     ) throws(CodecError) -> [Int]? {
         let stream = quantized.stream
+        if stream.usesPrevious, previousSymbols(scope: index, count: scope.elementCount) == nil {
+            history = nil
+            return nil
+        }
         var counts = [Int](repeating: 0, count: stream.alphabet)
-        if case .constant(let symbol) = stream.coder {
+        if case .constant(let symbol) = stream.coder, history == nil {
             counts[Int(symbol)] = scope.elementCount
             return counts
         }
+        try forEachBlock(of: scope, quantized, index) { _, symbols in
+            let own = histogram(symbols, alphabet: counts.count)
+            for symbol in own.indices { counts[symbol] += own[symbol] }
+            history?.append(contentsOf: symbols.lazy.map { UInt8(min($0, 255)) })
+        }
+        return counts
+    }
+
+    /// Hands the symbols of a quantized scope to `body`, block by block, so that memory is bounded.
+    func forEachBlock(
+        of scope: ScopeLayout, _ quantized: QuantizedScope, _ index: Int,
+        _ body: (_ elements: Range<Int>, _ symbols: UnsafeBufferPointer<UInt16>) -> Void
+    ) throws(CodecError) {
+        let stream = quantized.stream
         let previous = previousSymbols(scope: index, count: scope.elementCount)
-        if stream.usesPrevious, previous == nil { return nil }
         let scratch = BlockScratch(count: min(stream.blockSize.count, scope.elementCount))
-        return try withBytes { (frame) throws(CodecError) in
+        try withBytes { (frame) throws(CodecError) in
             try withPointer(to: previous) { (previous) throws(CodecError) in
                 for block in 0..<stream.blockSize.blocks(of: scope.elementCount) {
                     let range = stream.blockSize.range(block, of: scope.elementCount)
@@ -83,10 +120,8 @@ extension Frame {
                     try stream.decode(
                         block: block, of: frame, previous: previous.map { $0 + range.lowerBound },
                         scratch: scratch, into: symbols)
-                    let own = histogram(UnsafeBufferPointer(symbols), alphabet: stream.alphabet)
-                    for symbol in own.indices { counts[symbol] += own[symbol] }
+                    body(range, UnsafeBufferPointer(symbols))
                 }
-                return counts
             }
         }
     }

@@ -6,33 +6,22 @@
     import Darwin
 #endif
 
-/// Memory that holds a file's content, or as much as a file will: given back when the last owner lets go.
+/// Memory that holds a file's content, or as much as a file will; its own, and given back when the last owner lets go.
 ///
-/// Not for use by several threads while one writes.
-public final class FileMemory {
+/// Not for use by several threads while one writes: unchecked, for only its user knows.
+public final class FileMemory: @unchecked Sendable {
     public let bytes: UnsafeMutableRawBufferPointer
 
-    /// Maps an ordinary file, for reading: what is written to the memory isn't written to the file.
-    public init(mapping path: String) throws(TensorFileError) {
-        let (descriptor, size) = try FileMemory.open(path)
-        defer { close(descriptor) }
-        guard size > 0 else {
-            bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-            return
-        }
-        let start = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0)
-        guard let start, start != MAP_FAILED else { throw FileMemory.unreadable(path, errno) }
-        madvise(start, size, Int32(MADV_WILLNEED))
-        bytes = UnsafeMutableRawBufferPointer(start: start, count: size)
-    }
-
-    /// Reads an ordinary file into memory that will be changed: page by page, a mapping would take many times as long.
+    /// Reads an ordinary file.
+    ///
+    /// A mapping would be quicker by the copy, but what others do to the file while it is mapped is seen through it: a
+    /// file that shrinks ends the process (SIGBUS), and bytes that change after they were checked lead anywhere.
     public convenience init(reading path: String) throws(TensorFileError) {
         let (descriptor, size) = try FileMemory.open(path)
         defer { close(descriptor) }
         self.init(uninitialized: size)
         guard bytes.count == size else {
-            throw TensorFileError(.unreadable, "can't read \(path): there is no memory for \(size) bytes")
+            throw TensorFileError(.noMemory, "can't read \(path): there is no memory for \(size) bytes")
         }
         var done = 0
         while done < size {

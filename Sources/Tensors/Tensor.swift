@@ -49,6 +49,8 @@ public struct TensorFileError: Error, Hashable, Sendable, CustomStringConvertibl
         case malformed
         /// The file couldn't be written; nothing was left behind.
         case unwritable
+        /// There isn't as much memory as it takes.
+        case noMemory
     }
 
     public let kind: Kind

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import LCCheckpoint
+import ModelCodec
 import Tensors
 
 extension BenchCommand {
@@ -87,16 +88,11 @@ extension BenchCommand {
         }
 
         private func pack(_ states: [String], _ settings: CodecSettings) throws -> Packed {
-            var state = try CodecModel(states[0], changing: true)
-            var frame = try CodecSession.encode(
-                state, onto: &state, base: nil, inheriting: nil, step: 0, scope: .model, settings: settings,
-                chained: true, threads: 1)
+            var state = try CodecModel(states[0])
+            var frame = try encode(state, onto: &state, after: nil, step: 0, settings)
             var packed = Packed()
             for (step, path) in states.enumerated().dropFirst() {
-                frame = try CodecSession.encode(
-                    try CodecModel(path, changing: false), onto: &state, base: frame.stateDigest,
-                    inheriting: frame.context, step: step, scope: .model, settings: settings, chained: true,
-                    threads: 1)
+                frame = try encode(CodecModel(path), onto: &state, after: frame, step: step, settings)
                 let statistics = frame.statistics
                 packed.bytes += Double(statistics.encodedBytes)
                 packed.rawBytes += Double(statistics.rawBytes)
@@ -104,6 +100,15 @@ extension BenchCommand {
                 packed.error = max(packed.error, statistics.relativeError)
             }
             return packed
+        }
+
+        private func encode(
+            _ live: CodecModel, onto state: inout CodecModel, after frame: EncodedFrame?, step: Int,
+            _ settings: CodecSettings
+        ) throws(TensorFileError) -> EncodedFrame {
+            try ModelFrames.encode(
+                live, onto: &state, base: frame?.stateDigest, inheriting: frame?.context, step: step,
+                scope: .model, settings: settings, chained: true, threads: 1)
         }
     }
 }

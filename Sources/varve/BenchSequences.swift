@@ -79,10 +79,6 @@ extension BenchCommand {
             }
         }
 
-        private func usage(_ message: String) -> CommandFailure {
-            CommandFailure(message, exitCode: CommandFailure.usage)
-        }
-
         private func write(_ trainer: LocalTrainer, _ index: Int) throws {
             let shape = trainer.model.shape
             var tensors: [Tensor] = []

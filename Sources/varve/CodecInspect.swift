@@ -1,5 +1,6 @@
 import ArgumentParser
 import LCCheckpoint
+import ModelCodec
 import Tensors
 
 struct CodecInspect: ParsableCommand {
@@ -15,41 +16,50 @@ struct CodecInspect: ParsableCommand {
     var json = false
 
     func run() throws {
-        let memory = try CodecSession.memory(input)
+        let memory = try FileMemory(reading: input)
         let bytes = UnsafeRawBufferPointer(memory.bytes)
-        let isRun = CodecRun.hasMagic(bytes)
-        let ranges = isRun ? try CodecRun.frames(bytes, file: input) : [0..<bytes.count]
+        let isRun = RunFile.hasMagic(bytes)
+        let ranges = isRun ? try RunFile.frames(bytes, file: input) : [0..<bytes.count]
         var objects: [String] = []
-        var lines: [String] = []
+        let terminal = Terminal(descriptor: 1)
+        var elements: Int?
         var context: FrameContext?
         for range in ranges {
-            let frame: Frame
-            let scopes: [ScopeReport]
-            do throws(CodecError) {
-                (frame, scopes) = try CodecInspect.read(bytes, range, context)
-            } catch {
-                throw CodecSession.malformed(input, error)
+            let (frame, scopes) = try read(memory, range, &context, elements: &elements)
+            if json {
+                objects.append(object(frame.header, scopes, byteCount: range.count))
+            } else {
+                let view = FrameView(header: frame.header, scopes: scopes, byteCount: range.count)
+                for line in view.lines(on: terminal) { print(line) }
             }
-            if frame.header.kind == .base { context = frame.context }
-            objects.append(object(frame.header, scopes, byteCount: range.count))
-            lines += text(frame.header, scopes, byteCount: range.count)
         }
         if json {
             print(
                 isRun
                     ? jsonObject([("type", "\"run\""), ("frames", "[\(objects.joined(separator: ", "))]")])
                     : objects[0])
-        } else {
-            for line in lines { print(line) }
         }
     }
 
-    private static func read(
-        _ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ context: FrameContext?
-    ) throws(CodecError) -> (Frame, [ScopeReport]) {
-        let frame = try Frame(
-            parsing: UnsafeRawBufferPointer(rebasing: bytes[range]), inheriting: context)
-        return (frame, try frame.report())
+    /// Parses and looks into one frame; in a run, the next one's symbols may need this one's.
+    ///
+    /// - Parameter elements: of the run's base. A frame that claims others isn't kept in memory for the next.
+    private func read(
+        _ memory: FileMemory, _ range: Range<Int>, _ context: inout FrameContext?,
+        elements: inout Int?
+    ) throws -> (Frame, [ScopeReport]) {
+        do throws(CodecError) {
+            let frame = try Frame(
+                parsing: UnsafeRawBufferPointer(rebasing: memory.bytes[range]), inheriting: context,
+                keptBy: memory)
+            let own = frame.header.sections.reduce(0) { $0 + $1.elementCount }
+            if frame.header.kind == .base { elements = own }
+            let report = try frame.report(chained: own == elements)
+            if elements != nil { context = report.context }
+            return (frame, report.scopes)
+        } catch {
+            throw CommandFailure("\(input): \(error)", exitCode: CommandFailure.malformed)
+        }
     }
 
     private func object(_ header: FrameHeader, _ scopes: [ScopeReport], byteCount: Int) -> String {
@@ -73,7 +83,7 @@ struct CodecInspect: ParsableCommand {
                 ])
             }
             return jsonObject([
-                ("codec", jsonQuoted(name(scope.kind))), ("elements", "\(scope.elementCount)"),
+                ("codec", jsonQuoted(FrameView.name(scope.kind))), ("elements", "\(scope.elementCount)"),
                 ("encoded_bytes", "\(scope.byteCount)"),
                 ("entropy_bits", scope.entropyBits.map { jsonNumber($0) } ?? "null"),
                 ("exceptions", "\(scope.exceptionCount)"), ("blocks", "[\(blocks.joined(separator: ", "))]"),
@@ -88,36 +98,5 @@ struct CodecInspect: ParsableCommand {
             ("sections", "[\(sections.joined(separator: ", "))]"),
             ("scopes", "[\(parts.joined(separator: ", "))]"),
         ])
-    }
-
-    private func text(_ header: FrameHeader, _ scopes: [ScopeReport], byteCount: Int) -> [String] {
-        var lines = ["\(header.kind) of step \(header.step), \(byteCount) bytes, state \(header.stateDigest)"]
-        if let base = header.baseDigest { lines.append("  builds on \(base)") }
-        for section in header.sections {
-            lines.append(
-                "  section \(section.name): \(section.elementCount) x \(section.format), scope \(section.scope)"
-            )
-        }
-        for (index, scope) in scopes.enumerated() {
-            let entropy = scope.entropyBits.map { ", order-0 entropy \($0) bits per element" } ?? ""
-            let coders = scope.blocks.map { "\($0.coder) \($0.byteCount)" }.joined(separator: ", ")
-            lines.append(
-                "  scope \(index): \(name(scope.kind)), \(scope.elementCount) elements, \(scope.byteCount) bytes"
-                    + " (\(coders))\(entropy), \(scope.exceptionCount) exceptions")
-            for bucket in scope.buckets {
-                lines.append(
-                    "    symbol \(bucket.symbol): value \(bucket.value), \(bucket.count) elements, "
-                        + "code of \(bucket.codeLength) bits")
-            }
-        }
-        return lines
-    }
-
-    private func name(_ kind: CodecSettings.Kind) -> String {
-        switch kind {
-        case .exact: "exact"
-        case .auto(let error): "auto, relative error \(error)"
-        case .lc(let bits): "lc, bits \(bits.map { "\($0)" } ?? "all")"
-        }
     }
 }

@@ -1,4 +1,4 @@
-import ArgumentParser
+import Tensors
 
 /// An end of the program that its user should know of: one sentence, and the exit code that the contract gives it.
 struct CommandFailure: Error, Hashable {
@@ -30,5 +30,20 @@ extension CommandFailure: CustomStringConvertible {
     /// The message in one line, whatever was quoted in it.
     var description: String {
         message.split(whereSeparator: \.isNewline).joined(separator: " ")
+    }
+}
+
+/// A command line that makes no sense, in words.
+func usage(_ message: String) -> CommandFailure {
+    CommandFailure(message, exitCode: CommandFailure.usage)
+}
+
+extension CommandFailure {
+    init(_ error: TensorFileError) {
+        switch error.kind {
+        case .unreadable: self.init(error.message, exitCode: CommandFailure.missingInput)
+        case .malformed: self.init(error.message, exitCode: CommandFailure.malformed)
+        case .unwritable, .noMemory: self.init(error.message, exitCode: CommandFailure.failed)
+        }
     }
 }

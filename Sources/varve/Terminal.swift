@@ -62,3 +62,8 @@ func humanSeconds(_ seconds: Double) -> String {
 func fixed(_ value: Double, decimals: Int) -> String {
     value.isFinite ? String(format: "%.\(decimals)f", value) : "-"
 }
+
+/// A number with three digits and an exponent, such as `1.25e-03`; `-` for what isn't finite.
+func scientific(_ value: Double) -> String {
+    value.isFinite ? String(format: "%.2e", value) : "-"
+}

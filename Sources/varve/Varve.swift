@@ -1,4 +1,5 @@
 import ArgumentParser
+import Tensors
 
 #if canImport(Glibc)
     import Glibc
@@ -36,20 +37,21 @@ struct Varve: AsyncParsableCommand {
                 try command.run()
             }
         } catch let failure as CommandFailure {
-            complain(failure.description)
-            leave(failure.exitCode)
+            end(failure)
+        } catch let error as TensorFileError {
+            end(CommandFailure(error))
         } catch {
             // Help and the like leave with 0 on stdout; a line that makes no sense gets one that does.
             guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
-            complain(CommandFailure(message(for: error), exitCode: CommandFailure.usage).description)
-            leave(CommandFailure.usage)
+            end(usage(message(for: error)))
         }
     }
 
-    /// Writes one line to stderr.
-    private static func complain(_ message: String) {
-        let line = Array("varve: \(message)\n".utf8)
+    /// Writes one line to stderr and ends.
+    private static func end(_ failure: CommandFailure) -> Never {
+        let line = Array("varve: \(failure)\n".utf8)
         _ = line.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+        leave(failure.exitCode)
     }
 }
 

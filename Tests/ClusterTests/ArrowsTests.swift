@@ -14,7 +14,8 @@ enum Repository {
 /// each other, and only the wrapper touches the C library of messaging.
 @Suite struct ArrowsTests {
     private static let pure: Set<String> = [
-        "LCCheckpoint", "Tensors", "Wire", "MachineCore", "Invariants", "ParameterState", "CoordinatorLogic",
+        "LCCheckpoint", "Tensors", "ModelCodec", "Wire", "MachineCore", "Invariants", "ParameterState",
+        "CoordinatorLogic",
         "ShardLogic", "StoreLogic", "WorkerLogic",
     ]
     private static let roles: Set<String> = ["CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic"]

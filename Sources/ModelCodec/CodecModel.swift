@@ -2,7 +2,7 @@ import LCCheckpoint
 import Tensors
 
 /// Which tensors share a bucket table.
-enum CodecScope: Hashable, CaseIterable {
+public enum CodecScope: Hashable, Sendable, CaseIterable {
     /// All floating tensors, in the order of their names.
     case model
     /// Each its own.
@@ -12,35 +12,35 @@ enum CodecScope: Hashable, CaseIterable {
 /// A model's tensors as a codec's sections: their bytes, and the metadata that gives back types and shapes.
 ///
 /// Copies share their memory.
-struct CodecModel {
+public struct CodecModel {
     /// A tensor and where its bytes lie.
-    struct Member: Equatable {
-        var name: TensorName
-        var dtype: DType
-        var shape: Shape
+    public struct Member: Equatable {
+        public var name: TensorName
+        public var dtype: DType
+        public var shape: Shape
         var range: Range<Int>
     }
 
     /// In the order of their names.
-    var tensors: [Member] = []
-    var memory: FileMemory
-    var metadata: [String: String] = [:]
+    public private(set) var tensors: [Member] = []
+    private let memory: FileMemory
+    /// What the file keeps under `__metadata__`.
+    public internal(set) var metadata: [String: String] = [:]
 
-    /// Opens a file; what is changed in memory isn't changed in the file.
-    ///
-    /// - Parameter changing: the model will be changed, as a reconstruction is.
-    init(_ path: String, changing: Bool) throws {
-        let memory = try CodecSession.files { () throws(TensorFileError) in
-            changing ? try FileMemory(reading: path) : try FileMemory(mapping: path)
-        }
-        let index = try CodecSession.files { () throws(TensorFileError) in
-            do throws(TensorFileError) {
-                return try Safetensors.index(of: UnsafeRawBufferPointer(memory.bytes))
-            } catch {
-                throw TensorFileError(error.kind, "\(path) isn't a valid safetensors file: \(error.message)")
-            }
-        }
+    /// Reads a file; what is changed in memory isn't changed in the file, nor the other way round.
+    public init(_ path: String) throws(TensorFileError) {
+        try self.init(FileMemory(reading: path), path: path)
+    }
+
+    /// - Parameter path: the file's name, for the error's sentence.
+    init(_ memory: FileMemory, path: String) throws(TensorFileError) {
         self.memory = memory
+        let index: SafetensorsIndex
+        do throws(TensorFileError) {
+            index = try Safetensors.index(of: UnsafeRawBufferPointer(memory.bytes))
+        } catch {
+            throw TensorFileError(error.kind, "\(path) isn't a valid safetensors file: \(error.message)")
+        }
         metadata = index.metadata
         tensors = index.entries.map {
             Member(name: $0.name, dtype: $0.dtype, shape: $0.shape, range: $0.range)
@@ -48,27 +48,28 @@ struct CodecModel {
     }
 
     /// The bytes of a tensor.
-    func bytes(_ member: Member) -> UnsafeMutableRawBufferPointer {
+    public func bytes(_ member: Member) -> UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(rebasing: memory.bytes[member.range])
     }
 
     /// Writes the model, or some of its tensors, as a file. It can be made again, so nobody waits for the disk.
-    func write(to path: String, only chosen: Set<TensorName>? = nil) throws {
+    public func write(to path: String, only chosen: Set<TensorName>? = nil) throws(TensorFileError) {
         let members = tensors.filter { chosen?.contains($0.name) ?? true }
-        try CodecSession.files { () throws(TensorFileError) in
-            let header = try Safetensors.header(
-                of: members.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata)
-            try Files.writeAtomically(path, durable: false) { (write) throws(TensorFileError) in
-                try write(header)
-                for member in members { try write(UnsafeRawBufferPointer(bytes(member))) }
-            }
+        let header = try Safetensors.header(
+            of: members.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata)
+        try Files.writeAtomically(path, durable: false) { (write) throws(TensorFileError) in
+            try write(header)
+            for member in members { try write(UnsafeRawBufferPointer(bytes(member))) }
         }
     }
 
     /// Makes a model of zeros from a frame's metadata.
     ///
-    /// - Parameter sections: what the frame says of the same tensors; checked against it before allocating.
-    init(table: [UInt8], sections: [SectionLayout]) throws(CommandFailure) {
+    /// - Parameters:
+    ///   - sections: what the frame says of the same tensors; checked against it before allocating.
+    ///   - isEmpty: without memory for the elements, to be compared with another: what a small delta claims is as large
+    ///     as it likes.
+    init(table: [UInt8], sections: [SectionLayout], isEmpty: Bool) throws(TensorFileError) {
         var reader = TableReader(table)
         var counts: [TensorName: Int] = [:]
         for section in sections { counts[TensorName(section.name)] = section.byteCount }
@@ -99,8 +100,8 @@ struct CodecModel {
             throw TableReader.damaged
         }
         // The frame's parser has checked the sections' sum against its limits.
-        guard let memory = FileMemory(zeros: size) else {
-            throw CommandFailure("there is no memory for \(size) bytes", exitCode: CommandFailure.failed)
+        guard let memory = FileMemory(zeros: isEmpty ? 0 : size) else {
+            throw TensorFileError(.noMemory, "there is no memory for \(size) bytes")
         }
         self.memory = memory
     }
@@ -147,7 +148,7 @@ struct CodecModel {
     }
 
     /// What a reader knows who has this model as a base.
-    var context: FrameContext {
+    public var context: FrameContext {
         FrameContext(
             sections: tensors.map {
                 SectionLayout(
@@ -157,7 +158,7 @@ struct CodecModel {
     }
 
     /// The digest of the model: of names, types, shapes, texts and bytes.
-    func digest(threads: Int) -> Digest {
+    public func digest(threads: Int) -> Digest {
         StateDigest.of(
             sections: tensors.map {
                 ($0.name.value, $0.dtype.elementFormat, UnsafeRawBufferPointer(bytes($0)))
@@ -165,7 +166,7 @@ struct CodecModel {
     }
 
     /// Why `other` can't be a target of deltas on this model; nil if it can.
-    func difference(from other: CodecModel) -> String? {
+    public func difference(from other: CodecModel) -> String? {
         func same(_ one: Member, _ two: Member) -> Bool {
             one.name == two.name && one.dtype == two.dtype && one.shape == two.shape
         }
@@ -203,8 +204,7 @@ extension DType {
 
 /// Reads a model's table; nothing in it is believed.
 private struct TableReader {
-    static let damaged = CommandFailure(
-        "the frame's table of tensors is damaged", exitCode: CommandFailure.malformed)
+    static let damaged = TensorFileError(.malformed, "the frame's table of tensors is damaged")
     private let bytes: [UInt8]
     private var position = 0
 
@@ -212,7 +212,7 @@ private struct TableReader {
 
     var isAtEnd: Bool { position == bytes.count }
 
-    mutating func integer() throws(CommandFailure) -> Int {
+    mutating func integer() throws(TensorFileError) -> Int {
         var value: UInt64 = 0
         for shift in stride(from: UInt64(0), to: 63, by: 7) {
             guard position < bytes.count else { throw TableReader.damaged }
@@ -225,13 +225,13 @@ private struct TableReader {
     }
 
     /// A number of things that take a byte or more each.
-    mutating func count() throws(CommandFailure) -> Int {
+    mutating func count() throws(TensorFileError) -> Int {
         let count = try integer()
         guard count <= bytes.count - position else { throw TableReader.damaged }
         return count
     }
 
-    mutating func text() throws(CommandFailure) -> String {
+    mutating func text() throws(TensorFileError) -> String {
         let length = try count()
         defer { position += length }
         guard let text = String(validating: bytes[position..<(position + length)], as: UTF8.self) else {

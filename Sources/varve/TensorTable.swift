@@ -1,0 +1,58 @@
+import LCCheckpoint
+import ModelCodec
+import Tensors
+
+/// What each tensor of a run came to, over the steps that were added.
+struct TensorTable {
+    private struct Row {
+        let member: CodecModel.Member
+        var bits = 0.0
+        /// The largest of all steps.
+        var error = 0.0
+    }
+
+    private var rows: [Row]
+    private var steps = 0
+
+    init(_ model: CodecModel) { rows = model.tensors.map { Row(member: $0) } }
+
+    /// Adds a step.
+    ///
+    /// - Parameters:
+    ///   - context: what the frame was encoded with.
+    ///   - state: what a restore of it yields.
+    mutating func add(
+        _ frame: [UInt8], inheriting context: FrameContext?, state: CodecModel, live: CodecModel
+    ) throws {
+        let (sections, bits) = try frame.withUnsafeBytes { bytes in
+            let parsed = try Frame(parsing: bytes, inheriting: context)
+            return (parsed.header.sections, try parsed.sectionBits())
+        }
+        var shares: [TensorName: Double] = [:]
+        for (section, share) in zip(sections, bits) { shares[TensorName(section.name)] = share }
+        for (index, error) in state.relativeErrors(to: live).enumerated() {
+            rows[index].bits += shares[rows[index].member.name] ?? 0
+            rows[index].error = max(rows[index].error, error)
+        }
+        steps += 1
+    }
+
+    /// A row for each tensor: bits per parameter and step, how many times smaller that is, and the largest error.
+    func render(colours: Bool) -> String {
+        var table = TextTable([
+            .init("TENSOR"), .init("TYPE"), .init("PARAMETERS", .right), .init("BITS", .right),
+            .init("RATIO", .right), .init("ERROR", .right),
+        ])
+        for row in rows {
+            let count = row.member.shape.elementCount
+            let bits = row.bits / Double(max(1, count * steps))
+            table.add([
+                row.member.name.value, row.member.dtype.rawValue, "\(count)",
+                count == 0 ? "-" : fixed(bits, decimals: 3),
+                bits > 0 ? fixed(8 * Double(row.member.dtype.byteCount) / bits, decimals: 1) : "-",
+                row.error == 0 ? "0" : scientific(row.error),
+            ])
+        }
+        return table.render(colours: colours)
+    }
+}
