@@ -113,3 +113,34 @@ let package = Package(
         tests("InvariantsTests", ["Invariants", "MachineCore", "Wire"]),
     ]
 )
+
+/// What reads bytes that may come from anyone. `Tests/FuzzTests/Targets` holds a function for each: an ordinary test runs
+/// them over what was once found; deploy/fuzz sets VARVE_FUZZ to libFuzzer's driver, and then they become a program.
+let readers: [Target.Dependency] = [
+    "LCCheckpoint", "Tensors", "ModelCodec", "Wire", "NNG", "Storage", "Training", "Cluster", "CZlib",
+]
+if let driver = Context.environment["VARVE_FUZZ"] {
+    // Our own targets tell the fuzzer which branches they took; the dependencies' would only slow it down.
+    for target in package.targets where target.type != .system {
+        target.swiftSettings =
+            (target.swiftSettings ?? []) + [.unsafeFlags(["-sanitize=fuzzer", "-enable-testing"])]
+        target.cSettings = [.unsafeFlags(["-fsanitize=fuzzer-no-link"])]
+        // Databases are read by SQLite; without them the longest part of the build falls away.
+        if target.name == "Storage" {
+            target.dependencies.removeLast()
+            target.exclude = ["Database.swift", "CoordinatorDatabase.swift", "RecordIndex.swift"]
+        }
+    }
+    package.targets += [
+        .systemLibrary(name: "CFuzzer", path: "Tests/FuzzTests/CFuzzer"),
+        .executableTarget(
+            name: "varve-fuzz", dependencies: readers + ["CFuzzer"], path: "Tests/FuzzTests",
+            exclude: ["Corpus", "CFuzzer", "ReplayTests.swift"], swiftSettings: strict,
+            linkerSettings: [.unsafeFlags([driver]), .linkedLibrary("stdc++")]),
+    ]
+} else {
+    package.targets.append(
+        .testTarget(
+            name: "FuzzTests", dependencies: readers, exclude: ["Corpus", "Driver", "CFuzzer"],
+            swiftSettings: strict))
+}

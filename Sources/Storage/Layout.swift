@@ -18,6 +18,9 @@ enum Layout {
     static let alignment: UInt64 = 8
     static let catalogueEntryBytes = 16
     static let maxCatalogueEntries = 1 << 20
+    static let maxOrder: UInt64 = 1 << 63
+    /// Of these, as many as a catalogue lists still have a sum.
+    static let maxSegmentBytes: UInt64 = 1 << 43
 
     static func aligned(_ offset: UInt64) -> UInt64 {
         (offset + (alignment - 1)) & ~(alignment - 1)
@@ -95,7 +98,9 @@ struct Watermark {
     static func parse(_ bytes: UnsafeRawBufferPointer) -> Watermark? {
         guard bytes.count >= Layout.watermarkBytes else { return nil }
         let body = UnsafeRawBufferPointer(rebasing: bytes[8..<Layout.watermarkBytes])
-        guard Layout.get(UInt64.self, bytes, 0) == Layout.checksum(body) else { return nil }
+        guard Layout.get(UInt64.self, bytes, 0) == Layout.checksum(body),
+            Layout.get(UInt64.self, bytes, 16) <= Layout.maxSegmentBytes
+        else { return nil }
         return Watermark(
             storeID: Layout.get(UInt64.self, bytes, 24), segment: Layout.get(UInt64.self, bytes, 8),
             syncedTo: Layout.get(UInt64.self, bytes, 16))
@@ -168,6 +173,10 @@ struct Frame {
         guard magic == Layout.recordMagic || magic == Layout.catalogueMagic else { return .unreadable }
         let body = UnsafeRawBufferPointer(rebasing: bytes[8..<Layout.frameBytes])
         guard Layout.get(UInt64.self, bytes, 0) == Layout.checksum(body) else { return .unreadable }
+        // No log of ours comes near, and sums with these must not overflow.
+        guard Layout.get(UInt64.self, bytes, 40) < Layout.maxOrder,
+            Layout.get(UInt64.self, bytes, 48) <= Layout.maxSegmentBytes
+        else { return .unknown }
         let content: Content
         if magic == Layout.catalogueMagic {
             content = .catalogue
@@ -234,11 +243,12 @@ struct Catalogue: Hashable {
         else {
             return nil
         }
-        return Catalogue(
-            entries: (0..<count).map { index in
-                Entry(
-                    segment: Layout.get(UInt64.self, bytes, 8 + index * Layout.catalogueEntryBytes),
-                    lengthBytes: Layout.get(UInt64.self, bytes, 16 + index * Layout.catalogueEntryBytes))
-            })
+        let entries = (0..<count).map { index in
+            Entry(
+                segment: Layout.get(UInt64.self, bytes, 8 + index * Layout.catalogueEntryBytes),
+                lengthBytes: Layout.get(UInt64.self, bytes, 16 + index * Layout.catalogueEntryBytes))
+        }
+        guard entries.allSatisfy({ $0.lengthBytes <= Layout.maxSegmentBytes }) else { return nil }
+        return Catalogue(entries: entries)
     }
 }

@@ -115,7 +115,8 @@ struct RowNumbers {
 
     init(ids: [UInt32]) {
         let largest = Int(ids.max() ?? 0)
-        if largest < 1 << 24 {
+        // Not for a few ids with large gaps: memory stays in proportion to the file.
+        if largest < max(1 << 16, 16 * ids.count) {
             var table = [Int32](repeating: -1, count: largest + 1)
             for id in ids { table[Int(id)] = 0 }
             var sorted: [UInt32] = []
