@@ -60,7 +60,8 @@ extension World {
     func found(onDisk store: Int, seesDamage: Bool) -> StoreMachine.Found {
         let damaged = disks[store].records.keys.sorted().first { disks[store].records[$0]!.isDamaged }
         if plan.mutant == .tailCutAtDamage, let damaged {
-            _ = disks[store].keep(Set(disks[store].records.keys.filter { $0.step < damaged.step }))
+            let before = disks[store].records.keys.filter { $0.step < damaged.step }
+            _ = disks[store].keep(Set(before), isLazy: false)
         }
         return disks[store].found(seesDamage: seesDamage)
     }
