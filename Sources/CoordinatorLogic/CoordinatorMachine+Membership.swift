@@ -114,6 +114,7 @@ extension CoordinatorMachine {
         case .restoring:
             recovery?.lost.insert(shard)
             recovery?.restored.remove(shard)
+            forgetParts(of: shard)
             instruct()
             then(.announce)
         case .UNRECOGNIZED: break
@@ -165,8 +166,16 @@ extension CoordinatorMachine {
         case .restoring:
             recovery?.lost.insert(node.index)
             recovery?.restored.remove(node.index)
+            forgetParts(of: node.index)
         case .forming, .finished, .UNRECOGNIZED: then(.announce)
         }
+    }
+
+    /// A survivor that is lost while the others are restored goes back as well: what it told of its later steps is no
+    /// longer a part of them.
+    private mutating func forgetParts(of shard: Int) {
+        for step in parts.keys { parts[step]?[shard] = nil }
+        parts = parts.filter { !$0.value.isEmpty }
     }
 
     /// The same process is heard after its lease had ended.

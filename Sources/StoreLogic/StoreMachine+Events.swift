@@ -123,7 +123,7 @@ extension StoreMachine {
         }
         if part.epoch > promisedEpoch { queuePromise(part.epoch) }
         if settings.mutation == .ackBeforeSync { acknowledge(part, to: sender, into: &effects) }
-        enqueue(Pending(write: .record(part, payload: payload), asker: sender))
+        enqueue(Pending(write: .record(part, payload: payload), asker: sender, askedEpoch: part.epoch))
     }
 
     /// The newest record of this step that is on its way to the disk.
@@ -147,14 +147,17 @@ extension StoreMachine {
         return writing.contains(where: matches) || queue.contains(where: matches)
     }
 
+    /// The same shard asks again while its record is under way, or a repair brought it: one answer serves both.
     private mutating func addAsker(_ part: Part, _ sender: NodeID) {
-        // The same shard asked again while its record is under way: the one answer serves both.
-        for position in writing.indices {
-            if case .record(let other, _) = writing[position].write, other.payloadDigest == part.payloadDigest
-            {
-                writing[position].asker = sender
-            }
+        func ask(_ pending: inout Pending) {
+            guard case .record(let other, _) = pending.write, other.shard == part.shard,
+                other.step == part.step, other.payloadDigest == part.payloadDigest
+            else { return }
+            pending.asker = sender
+            pending.askedEpoch = part.epoch
         }
+        for position in writing.indices { ask(&writing[position]) }
+        for position in queue.indices { ask(&queue[position]) }
     }
 
     func acknowledge(_ part: Part, to asker: NodeID, into effects: inout Effects<Action>) {
@@ -261,6 +264,7 @@ extension StoreMachine {
 
     private mutating func batchWritten(at now: Instant, into effects: inout Effects<Action>) {
         diskRefusal = nil
+        answeredEpochs = [:]
         for pending in writing {
             switch pending.write {
             case .promise(let epoch):
@@ -271,7 +275,10 @@ extension StoreMachine {
                 index[key] = part
                 damaged[key] = nil
                 repairs[key] = nil
-                if let asker = pending.asker { acknowledge(part, to: asker, into: &effects) }
+                if let asker = pending.asker {
+                    answeredEpochs[key] = pending.askedEpoch
+                    acknowledge(part, to: asker, into: &effects)
+                }
                 noticeGap(before: part, at: now)
             case .manifest(let manifest):
                 manifests[manifest.step] = manifest

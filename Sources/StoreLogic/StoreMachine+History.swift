@@ -50,7 +50,7 @@ extension StoreMachine {
         if case .message(let packet, _) = event, case .append(let append)? = packet.envelope.body {
             return append.part.epoch
         }
-        return index[Key(shard: ack.shard, step: ack.step)]?.epoch ?? 0
+        return answeredEpochs[Key(shard: ack.shard, step: ack.step)] ?? 0
     }
 
     /// What grows with traffic here.

@@ -87,6 +87,8 @@ public struct StoreMachine: Machine {
         var write: Write
         /// To whom the write is acknowledged, if to anyone.
         var asker: NodeID?
+        /// In which epoch it asked: a record that came from a peer may be older than the append that it answers.
+        var askedEpoch: UInt64 = 0
     }
 
     /// A repair that waits for a peer.
@@ -113,6 +115,8 @@ public struct StoreMachine: Machine {
     var damaged: [Key: Part] = [:]
     var committedStep: Int64 = -1
     var writing: [Pending] = []
+    /// Epochs of the appends that the last batch answered, for the history.
+    var answeredEpochs: [Key: UInt64] = [:]
     var queue: [Pending] = []
     /// Promises and manifests that the disk refused.
     var refusedWrites: [Pending] = []
