@@ -16,7 +16,7 @@ struct DrillChaosCommand: AsyncParsableCommand {
 
     @Option(help: "For how long faults strike.") var minutes = 10.0
     @Option(help: "Draw everything from this seed; another one each time by default.") var seed: UInt64?
-    @Option(help: "Configuration of the cluster.") var config = "configs/drills/clusters/small.yaml"
+    @Option(help: "Configuration of the cluster.") var config = "configs/drills/clusters/chaos.yaml"
     @Option(help: ArgumentHelp("Write a report there (HTML, JUnit XML, JSON).", valueName: "dir")) var report:
         String?
     @Flag(help: "Print one JSON object, and nothing else.") var json = false
