@@ -39,6 +39,15 @@ import Testing
         #expect(Set(FaultKind.allCases).subtracting(struck).isEmpty)
     }
 
+    /// What a run that does not end says of everyone.
+    @Test func aDumpTellsOfEveryPlace() {
+        let plan = Plan(seed: 3, steps: 6, onlyFaults: [], mutant: nil, size: .small)
+        let world = World(plan: plan, trace: nil)
+        world.run()
+        let dump = world.dump()
+        for place in world.places { #expect(dump.contains("\(place)#"), "nothing of \(place)") }
+    }
+
     @Test func seedsDrawEveryShapeAndSetting() {
         let plans = (0..<4000 as Range<UInt64>).map {
             Plan(seed: $0, steps: nil, onlyFaults: nil, mutant: nil)
