@@ -10,8 +10,6 @@ package enum Mutation: String, Sendable, Hashable, CaseIterable {
     case epochUnchecked = "epoch-unchecked"
     /// A promise is given at once and never written.
     case promiseNotSynced = "promise-not-synced"
-    /// What a peer holds replaces a whole, committed record of the same step.
-    case repairOverwrites = "repair-overwrites"
     /// Compaction keeps committed steps, but not what they build on.
     case compactionDropsBases = "compaction-drops-bases"
     /// Compaction frees what is newer than the last commit.
@@ -26,8 +24,6 @@ package enum Mutation: String, Sendable, Hashable, CaseIterable {
     case toldOutOfOrder = "told-out-of-order"
     /// A gradient that is sent again counts as that of the next clock.
     case pushNotDeduplicated = "push-not-deduplicated"
-    /// Gradients of a timeline that was given up are taken.
-    case oldLineAccepted = "old-line-accepted"
     /// Every other step applies the gradients from the last slot to the first.
     case gradientsReversed = "gradients-reversed"
     /// Any number of checkpoints may be under way while training goes on.
@@ -50,6 +46,4 @@ package enum Mutation: String, Sendable, Hashable, CaseIterable {
     case commitGoesBack = "commit-goes-back"
     /// What is decided is told before it is durable.
     case toldBeforeDurable = "told-before-durable"
-    /// One promise fewer than needed lets a restore begin.
-    case fenceOneShort = "fence-one-short"
 }

@@ -13,14 +13,12 @@ public enum Mutant: String, Sendable, CaseIterable {
     case ackBeforeSync = "ack-before-sync"
     case epochUnchecked = "epoch-unchecked"
     case promiseNotSynced = "promise-not-synced"
-    case repairOverwrites = "repair-overwrites"
     case compactionDropsBases = "compaction-drops-bases"
     case compactionDropsUncommitted = "compaction-drops-uncommitted"
     case damageForgotten = "damage-forgotten"
     case quorumOneShort = "quorum-one-short"
     case toldOutOfOrder = "told-out-of-order"
     case pushNotDeduplicated = "push-not-deduplicated"
-    case oldLineAccepted = "old-line-accepted"
     case gradientsReversed = "gradients-reversed"
     case lagIgnored = "lag-ignored"
     case staleParameters = "stale-parameters"
@@ -30,7 +28,6 @@ public enum Mutant: String, Sendable, CaseIterable {
     case lostStepsMisreported = "lost-steps-misreported"
     case commitGoesBack = "commit-goes-back"
     case toldBeforeDurable = "told-before-durable"
-    case fenceOneShort = "fence-one-short"
     /// A disk says that it has synced, and does so much later.
     case syncDoesNothing = "sync-does-nothing"
     /// A store that finds damage cuts its log off there, whatever was acknowledged after it.

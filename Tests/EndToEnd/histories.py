@@ -56,7 +56,7 @@ def kill_at_random(cluster, chance, kills, last):
 def random_kills_keep_every_promise(folder):
     config = write(folder)
     chance = random.Random(int(os.environ.get("SEED", "5")))
-    for number in range(int(os.environ.get("REPETITIONS", "2"))):
+    for number in range(int(os.environ.get("REPETITIONS", "1"))):
         directory = f"{folder}/run-{number}"
         cluster = Cluster(directory, config, steps=1500, history=True)
         try:
