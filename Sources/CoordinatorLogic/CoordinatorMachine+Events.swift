@@ -340,8 +340,7 @@ extension CoordinatorMachine {
         guard all.count - kept.count >= 16 || decidedRetain.number == 0 || forcedPrune else { return }
         forcedPrune = false
         let dropped = Set(all).subtracting(kept)
-        for step in dropped { manifests[step] = nil }
-        batchDeletes += dropped.sorted()
+        delete(dropped.sorted())
         decidedRetain.number += 1
         if decidedRetain.number == 1 { decidedRetain.number = durable.epoch << 20 }
         // Not the newest that is decided: commits that are still on their way to the disk are not in `steps`.
@@ -350,6 +349,13 @@ extension CoordinatorMachine {
         // The stores hear of it when the steps are out of the database: a coordinator that follows this one must not
         // offer a step that they have dropped.
         then(.retain(decidedRetain))
+    }
+
+    /// Steps leave the database with the next transaction; a pin that is on its way there doesn't bring them back.
+    mutating func delete(_ steps: [UInt64]) {
+        for step in steps { manifests[step] = nil }
+        batchCommits.removeAll { steps.contains($0.step) }
+        batchDeletes += steps
     }
 
     // MARK: Notices

@@ -149,8 +149,7 @@ extension CoordinatorMachine {
             .error, "monotonic",
             "step \(durable.committedStep) can't be restored from any store: falling back to step \(usable)")
         let lostSteps = manifests.keys.filter { $0 > usable }.sorted()
-        for lost in lostSteps { manifests[lost] = nil }
-        batchDeletes += lostSteps
+        delete(lostSteps)
         durable.committedStep = Int64(usable)
     }
 

@@ -14,6 +14,8 @@ struct AppendChecker: Sendable {
         var states: [UInt64: String] = [:]
         var underWay: [UInt64: (payload: String, stores: Set<Int>)] = [:]
         var durable: Set<UInt64> = []
+        /// Acknowledged before it was sent: of an append of the same payload in an epoch before. It stands there all the same.
+        var early: [UInt64: (payload: String, stores: Set<Int>)] = [:]
     }
 
     private let run: RunFacts
@@ -30,7 +32,9 @@ struct AppendChecker: Sendable {
             writers[process] = Writer(states: step < 0 ? [:] : [UInt64(step): stateDigest])
         case .appended(let part): appended(part, process, &findings)
         case .heard(let store, let step, let payload):
-            guard writers[process]?.underWay[step]?.payload == payload else { return }
+            guard writers[process]?.underWay[step]?.payload == payload else {
+                return heardEarly(store, step, payload, process)
+            }
             writers[process]!.underWay[step]!.stores.insert(store)
             if writers[process]!.underWay[step]!.stores.count >= run.writeQuorum {
                 writers[process]!.underWay[step] = nil
@@ -51,6 +55,19 @@ struct AppendChecker: Sendable {
             .persisted, .announced, .progress, .fencing, .restoring, .alarm, .fault:
             break
         }
+    }
+
+    private mutating func heardEarly(
+        _ store: Int, _ step: UInt64, _ payload: String, _ process: ProcessFact
+    ) {
+        guard var writer = writers[process], !writer.durable.contains(step), writer.underWay[step] == nil
+        else {
+            return
+        }
+        let known = writer.early[step].flatMap { $0.payload == payload ? $0.stores : nil } ?? []
+        writer.early[step] = (payload, known.union([store]))
+        if writer.early.count > 64 { writer.early.removeValue(forKey: writer.early.keys.min()!) }
+        writers[process] = writer
     }
 
     private mutating func appended(_ part: PartFact, _ process: ProcessFact, _ findings: inout Findings) {
@@ -81,7 +98,8 @@ struct AppendChecker: Sendable {
         writer.states[part.step] = part.stateDigest
         if writer.states.count > 256 { writer.states.removeValue(forKey: writer.states.keys.min()!) }
         if !writer.durable.contains(part.step), writer.underWay[part.step] == nil {
-            writer.underWay[part.step] = (part.payload, [])
+            let early = writer.early.removeValue(forKey: part.step)
+            writer.underWay[part.step] = (part.payload, early?.payload == part.payload ? early!.stores : [])
         }
         writers[process] = writer
 

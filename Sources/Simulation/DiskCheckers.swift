@@ -52,7 +52,9 @@ struct DiskCheckers {
             }
         }
         let committed = database.state?.committedStep ?? -1
-        let newer = disk.records.keys.sorted().first { Int64($0.step) > committed && !keep.contains($0) }
+        let newer = disk.records.keys.sorted().first {
+            Int64($0.step) > committed && !keep.contains($0) && !disk.records[$0]!.isDamaged
+        }
         return newer.map {
             "durable: a compaction of store-\(store) frees step \($0.step) of shard-\($0.shard), newer than the last commit"
         }
