@@ -24,6 +24,11 @@ import Testing
             ),
             (200_837, "a store forgot an append that it had missed while it was asking its peers"),
             (91215, "a coordinator that died between the last commit and the end never ended"),
+            (600_523, "what a survivor had told of was committed after it was lost itself"),
+            (706_461, "an unpin brought back a manifest that was dropped in the same transaction"),
+            (607_534, "a repair under way answered an append, in the name of an older epoch"),
+            (705_561, "an acknowledgement from an epoch before was not counted as one"),
+            (710_014, "damage that nobody can mend was freed, and taken for a loss"),
             (896, "a survivor that was counted as lost later was never restored"),
         ] as [(UInt64, String)])
     func holds(seed: UInt64, was: String) {
