@@ -22,11 +22,9 @@ extension ShardMachine {
         part.shard = shard
         part.epoch = identity.epoch
         part.line = line
-        // What may not leave yet leaves as soon as it may.
-        let item = InFlight(
-            part: part, frame: frame, began: encodeBegan, resendAt: mayAppend ? now + settings.retry : now)
-        inFlight.append(item)
-        if mayAppend { send(item, to: replicas, into: &effects) }
+        inFlight.append(InFlight(part: part, frame: frame, began: encodeBegan, resendAt: now))
+        // Behind those that might not leave when they were made: a delta does not overtake what it builds on.
+        resendAppends(at: now, into: &effects)
     }
 
     private func send(_ item: InFlight, to stores: [NodeID], into effects: inout Effects<Action>) {
@@ -93,7 +91,9 @@ extension ShardMachine {
     ) {
         guard let position = inFlight.firstIndex(where: { $0.part.step == refusal.step }) else { return }
         effects.report(.warning, "append", "\(store) refused step \(refusal.step): \(refusal.reason)")
-        // Asked again later: a newer view may bring the epoch, or the disk room.
+        // Asked again later: a newer view may bring the epoch, or the disk room. One that has not left since was not refused:
+        // that was its predecessor of a timeline before.
+        guard inFlight[position].resendAt > now else { return }
         inFlight[position].resendAt = max(inFlight[position].resendAt, now + settings.retry)
     }
 

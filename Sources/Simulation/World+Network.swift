@@ -66,7 +66,7 @@ extension World {
             guard process.isAlive else { return }
         }
         guard process.isJoined else { return takeAnswer(envelope, process) }
-        if case .heartbeat = body, process.id == currentCoordinator {
+        if process.id == currentCoordinator {
             heard[sender] = (process.id, envelope.incarnation, now)
         }
         tell(process, .message(Packet(envelope: envelope, payload: payload), from: sender))

@@ -118,8 +118,27 @@ extension StoreMachine {
                 membership.members(of: .store).map(\.node).filter { $0 != identity.node })
             inventoryDue = now
         }
+        if lacksLinks && inventoriesMissing.isEmpty && repairs.isEmpty { askForLinksAgain(at: now) }
         updateCaughtUp(into: &effects)
         if caughtUp { membership.heartbeatNow() }
+    }
+
+    /// Whoever holds a missing link may have been away when the peers were asked.
+    private mutating func askForLinksAgain(at now: Instant) {
+        lacksLinks = manifests.values.contains { manifest in
+            manifest.parts.contains { holds($0.shard) && lacksLink(of: $0) }
+        }
+        if lacksLinks { refreshInventories(at: now) }
+    }
+
+    /// Whether the chain of a part that is here breaks off before its base.
+    private func lacksLink(of part: Part) -> Bool {
+        var key = Key(shard: part.shard, step: part.step)
+        while let link = index[key], link.kind == .delta, link.baseStep < link.step {
+            key = Key(shard: key.shard, step: link.baseStep)
+            if index[key]?.stateDigest != link.baseDigest { return true }
+        }
+        return false
     }
 
     /// A delta whose base is not here shows that appends were missed: the peers are asked for what they hold.
@@ -127,6 +146,7 @@ extension StoreMachine {
         guard part.kind == .delta else { return }
         let base = Key(shard: part.shard, step: part.baseStep)
         guard index[base]?.stateDigest != part.baseDigest, repairs[base] == nil else { return }
+        lacksLinks = true
         // Also when peers are being asked already: those that have answered may have had no word of it.
         refreshInventories(at: now)
     }

@@ -115,6 +115,8 @@ public struct StoreMachine: Machine {
     var damaged: [Key: Part] = [:]
     var committedStep: Int64 = -1
     var writing: [Pending] = []
+    /// A delta came whose base was not here: the peers are asked again until the chains of committed steps are whole.
+    var lacksLinks = false
     /// Epochs of the appends that the last batch answered, for the history.
     var answeredEpochs: [Key: UInt64] = [:]
     var queue: [Pending] = []

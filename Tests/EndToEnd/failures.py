@@ -126,7 +126,8 @@ def a_disk_that_fills_up(folder):
         if not made:
             print("        skipped: no file system can be mounted here")
             return
-        refused(1, "up", config, "--run-dir", folder + "/disk/run", "--json", says=["full|[Nn]o space"], folder=folder, quiet=False)
+        refused(1, "up", config, "--run-dir", folder + "/disk/run", "--json", says=["full|[Nn]o space"], folder=folder, quiet=False,
+            timeout=150)  # until it is full, and then the half minute in which somebody may make room
 
 
 def a_read_only_disk(folder):

@@ -29,6 +29,10 @@ import Testing
             (607_534, "a repair under way answered an append, in the name of an older epoch"),
             (705_561, "an acknowledgement from an epoch before was not counted as one"),
             (710_014, "damage that nobody can mend was freed, and taken for a loss"),
+            (1_019_562, "a store asked for a missing link once, and not again when its holder was back"),
+            (1_038_922, "a store asked for a missing link once, and not again when its holder was back"),
+            (1_007_671, "a refusal of an append of the timeline before held its successor back"),
+            (1_032_234, "a check took messages that are no heartbeats for silence"),
             (896, "a survivor that was counted as lost later was never restored"),
         ] as [(UInt64, String)])
     func holds(seed: UInt64, was: String) {
