@@ -19,7 +19,10 @@ struct Checks {
         if wanted.contains(.boundedLoss) { checks.append(boundedLoss(result)) }
         checks += recoveryChecks(result)
         if expectations.noOrphans { checks += clean() }
-        checks += HistoryCheck(cluster: cluster).all()
+        checks += HistoryCheck(
+            cluster: cluster, hurtsDisks: HistoryCheck.hurtsDisks(drill.steps),
+            endsRefused: drill.ending == .refused
+        ).all()
         guard stepsHeld, drill.ending != .refused else { return checks }
         if wanted.contains(.live) { checks.append(live(result)) }
         if let share = expectations.throughputAfter { checks.append(throughput(share)) }

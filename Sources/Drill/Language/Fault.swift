@@ -39,6 +39,16 @@ public enum FaultKind: String, Sendable, CaseIterable {
         }
     }
 
+    /// Whether it changes what a node finds on its disk.
+    var changesDisks: Bool {
+        switch self {
+        case .bitFlip, .tornTail, .missingSegment, .misdirectedWrite, .wipe, .staleDisk: true
+        case .kill, .term, .pause, .resume, .cut, .delay, .limit, .reset, .halfOpen, .garbage, .oversize,
+            .stalledHandshakes, .diskFull, .fsyncError, .slowFsync:
+            false
+        }
+    }
+
     /// Whether the links have to run through the drill's proxy for it.
     var needsProxy: Bool { family == .link }
 }
