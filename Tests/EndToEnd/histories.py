@@ -4,9 +4,8 @@ import json
 import os
 import random
 import shutil
-import signal
 
-from varve_e2e import Cluster, alive, expect, main, varve, wait_until
+from varve_e2e import Cluster, expect, main, varve
 
 SMALL = """
 cluster: {name: histories, shards: 3, workers: 2, stores: 3}
@@ -95,13 +94,7 @@ def everything_dies_and_the_history_goes_on(folder):
     cluster = Cluster(directory, config, steps=5000, history=True)
     try:
         cluster.wait_step(80)
-        pids = cluster.pids()
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(alive(p) for p in pids), "a process survived SIGKILL")
-        while (event := cluster.inbox.get(timeout=5)) is not None:
-            cluster.events.append(event)
-        seen = max(e["step"] for e in cluster.of("step"))
+        seen = cluster.kill_everything()
     finally:
         cluster.end()
     holds(directory, ["durable", "fenced", "at-most-once"])

@@ -83,14 +83,7 @@ def everything_dies_and_resumes(folder):
         cluster = Cluster(directory, config, steps=5000)
         try:
             cluster.wait_step(chance.randrange(10, 60))
-            pids = cluster.pids()
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: not any(alive(p) for p in pids), "a process survived SIGKILL")
-            # What was printed before the end is the last that a user saw.
-            while (event := cluster.inbox.get(timeout=5)) is not None:
-                cluster.events.append(event)
-            seen = max(e["step"] for e in cluster.of("step"))
+            seen = cluster.kill_everything()
         finally:
             cluster.end()
         again = Cluster(directory, steps=seen + 500, resume=True)

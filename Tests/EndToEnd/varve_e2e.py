@@ -97,6 +97,17 @@ class Cluster:
         status = json.loads(varve("status", "--json", "--run-dir", self.directory)[1])
         return [node["pid"] for node in status["nodes"] if node["pid"]] + [self.process.pid]
 
+    def kill_everything(self):
+        """SIGKILL for every process, `up` included; returns the last step that a user saw."""
+        pids = self.pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(alive(p) for p in pids), "a process survived SIGKILL")
+        # What was printed before the end counts as seen.
+        while (event := self.inbox.get(timeout=5)) is not None:
+            self.events.append(event)
+        return max(e["step"] for e in self.of("step"))
+
     def logs(self):
         return varve("logs", "--run-dir", self.directory, "--lines", "8", check=False)[1]
 

@@ -8,14 +8,6 @@ struct HistoryCheck {
     /// Whether the cluster is to give up a committed step, in words.
     let endsRefused: Bool
 
-    /// Whether the program under test records histories.
-    static func isPossible(_ executable: String, folder: String) -> Bool {
-        let asked = try? Subprocess.run(
-            executable, ["history", "check", "--help"], folder: folder, milliseconds: 10_000)
-        // One that knows no such command shows the help of the whole program.
-        return asked?.output.contains("history check") ?? false
-    }
-
     /// One check for each promise that the history says something about.
     func all() -> [CheckResult] {
         guard FileManager.default.fileExists(atPath: cluster.directory + "/history") else { return [] }

@@ -126,12 +126,11 @@ public final class DrillRun: Sendable {
         try drill.configuration.yaml().write(toFile: configurationPath, atomically: false, encoding: .utf8)
         let proxy = try makeProxy(for: drill.steps)
         defer { proxy?.stop() }
-        let recording = HistoryCheck.isPossible(settings.executable, folder: scratch) ? ["--history"] : []
         let cluster: RunningCluster
         do {
             cluster = try RunningCluster(
                 executable: settings.executable, configurationPath: configurationPath, scratch: scratch,
-                name: "run", clock: clock, more: (proxy?.arguments ?? []) + recording)
+                name: "run", clock: clock, more: (proxy?.arguments ?? []) + ["--history"])
         } catch { throw DrillStop.broken(error.sentence) }
         proxy?.serve(cluster.up.pid)
         let follower = Follower(cluster)
