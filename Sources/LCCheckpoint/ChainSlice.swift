@@ -99,8 +99,8 @@ extension Frame {
         }
         // withUnsafeMutableBytes knows only untyped errors.
         let outcome: Result<SymbolHistory?, CodecError> = memory.withUnsafeMutableBytes { memory in
-            var sections = [UnsafeMutableRawBufferPointer?](repeating: nil, count: header.sections.count)
-            sections[place] = memory
+            var sections = [SectionState?](repeating: nil, count: header.sections.count)
+            sections[place] = .memory(memory)
             do throws(CodecError) {
                 return .success(
                     try decode(

@@ -17,6 +17,10 @@ public struct CodecError: Error, Hashable, Sendable, CustomStringConvertible {
         case limitExceeded
         /// The caller asked for something that the codec doesn't do.
         case invalidArgument
+        /// A source of bytes failed.
+        case unreadable
+        /// A sink of bytes failed.
+        case unwritable
     }
 
     public let kind: Kind

@@ -83,6 +83,36 @@ public enum StateDigest {
         }
         return builder.finish(metadata: metadata)
     }
+
+    /// The digest of a state that memory needn't hold.
+    public static func of(
+        sections: [(name: String, format: ElementFormat, bytes: SectionBytes)], metadata: [UInt8],
+        threads: Int = 1
+    ) throws(CodecError) -> Digest {
+        let digests = SectionDigests(sections.map { ($0.format, $0.bytes) })
+        let failure = StreamFailure()
+        let piece = SectionDigests.pieceBytes
+        for (index, section) in sections.enumerated() {
+            guard case .source(let source, let offset, let count) = section.bytes else { continue }
+            let pieces = (count + piece - 1) / piece
+            let rooms = (0..<max(1, min(threads, pieces))).map { _ in BlockScratch(count: 0) }
+            inParallel(pieces, threads: threads) { place, worker in
+                let start = place * piece
+                let room = UnsafeMutableRawBufferPointer(
+                    start: rooms[worker].bytes(piece), count: min(piece, count - start))
+                source.read(at: offset + start, into: room, failure)
+                digests.feed(section: index, at: start, UnsafeRawBufferPointer(room))
+            }
+        }
+        try failure.check()
+        var builder = StateDigestBuilder()
+        for (index, section) in sections.enumerated() {
+            builder.add(
+                name: section.name, format: section.format, byteCount: section.bytes.count,
+                digest: digests.digest(ofSection: index, threads: threads))
+        }
+        return builder.finish(metadata: metadata)
+    }
 }
 
 /// Collects the sections' digests into the state's.
@@ -91,14 +121,14 @@ struct StateDigestBuilder {
 
     mutating func add(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer, threads: Int = 1) {
         add(
-            name: name, format: format, bytes: bytes,
-            digest: SectionDigests([(format, bytes)]).digest(ofSection: 0, threads: threads))
+            name: name, format: format, byteCount: bytes.count,
+            digest: SectionDigests([(format, .memory(bytes))]).digest(ofSection: 0, threads: threads))
     }
 
     /// The same for a section whose digest is known.
-    mutating func add(name: String, format: ElementFormat, bytes: UnsafeRawBufferPointer, digest: Digest) {
+    mutating func add(name: String, format: ElementFormat, byteCount: Int, digest: Digest) {
         var record = [format.rawValue]
-        record.append(varint: UInt64(bytes.count / format.byteCount))
+        record.append(varint: UInt64(byteCount / format.byteCount))
         record.append(varint: UInt64(name.utf8.count))
         record.append(contentsOf: name.utf8)
         record.append(digest: digest)

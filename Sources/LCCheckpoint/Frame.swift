@@ -60,11 +60,21 @@ public struct Frame: Sendable {
         toBytes sections: [UnsafeMutableRawBufferPointer], expectingBase digest: Digest?,
         chained: Bool = false, threads: Int = 1
     ) throws(CodecError) -> FrameContext {
+        try apply(
+            toStates: sections.map { .memory($0) }, expectingBase: digest, chained: chained, threads: threads)
+    }
+
+    /// The same for sections that memory needn't hold. What was handed on counts only if this returns.
+    @discardableResult
+    public func apply(
+        toStates sections: [SectionState], expectingBase digest: Digest?, chained: Bool = false,
+        threads: Int = 1
+    ) throws(CodecError) -> FrameContext {
         try check(base: digest)
         try check(sections)
-        var members = [[(ElementFormat, UnsafeRawBufferPointer)]](repeating: [], count: scopes.count)
+        var members = [[(ElementFormat, SectionState)]](repeating: [], count: scopes.count)
         for (section, layout) in zip(sections, header.sections) {
-            members[layout.scope].append((layout.format, UnsafeRawBufferPointer(section)))
+            members[layout.scope].append((layout.format, section))
         }
         let digests = members.map { SectionDigests($0) }
         let history = try decode(
@@ -76,8 +86,7 @@ public struct Frame: Sendable {
             let digest = digests[layout.scope].digest(ofSection: places[layout.scope], threads: threads)
             places[layout.scope] += 1
             builder.add(
-                name: layout.name, format: layout.format, bytes: UnsafeRawBufferPointer(section),
-                digest: digest)
+                name: layout.name, format: layout.format, byteCount: section.count, digest: digest)
         }
         guard builder.finish(metadata: header.metadata) == header.stateDigest else {
             throw CodecError(
@@ -88,7 +97,7 @@ public struct Frame: Sendable {
         return context
     }
 
-    private func check(_ sections: [UnsafeMutableRawBufferPointer?]) throws(CodecError) {
+    private func check(_ sections: [SectionState]) throws(CodecError) {
         guard !header.sections.isEmpty || scopes.isEmpty else {
             throw CodecError(
                 .layoutMismatch, "the frame leaves its layout to its base: parse it with the base's")
@@ -99,7 +108,7 @@ public struct Frame: Sendable {
                 "the frame has \(header.sections.count) sections and \(sections.count) are given")
         }
         for (section, layout) in zip(sections, header.sections) {
-            guard let section, section.count != layout.byteCount else { continue }
+            guard section.count != layout.byteCount else { continue }
             throw CodecError(
                 .layoutMismatch,
                 "section \(layout.name) has \(layout.byteCount) bytes and \(section.count) are given")
@@ -114,13 +123,13 @@ public struct Frame: Sendable {
     ///   - digests: by scope, where all elements are wanted.
     /// - Returns: this frame's symbols, if they are to be kept.
     func decode(
-        _ sections: [UnsafeMutableRawBufferPointer?], wanted: [Range<Int>]?, keepsHistory: Bool,
+        _ sections: [SectionState?], wanted: [Range<Int>]?, keepsHistory: Bool,
         digests: [SectionDigests]? = nil, threads: Int
     ) throws(CodecError) -> SymbolHistory? {
         var members = [[ScopeMember]](repeating: [], count: scopes.count)
         for (section, layout) in zip(sections, header.sections) {
             members[layout.scope].append(
-                ScopeMember(format: layout.format, elementCount: layout.elementCount, bytes: section))
+                ScopeMember(format: layout.format, elementCount: layout.elementCount, state: section))
         }
         var histories: [[UInt8]?] = []
         for (index, scope) in scopes.enumerated() {
@@ -131,7 +140,7 @@ public struct Frame: Sendable {
                 try withBytes { (frame) throws(CodecError) in
                     try exact.apply(
                         to: members[index], of: frame, isBase: header.kind == .base, elements: elements,
-                        threads: threads)
+                        digests: digests?[index], threads: threads)
                 }
             case .quantized(let quantized):
                 if keepsHistory { history = [UInt8](repeating: 0, count: scope.elementCount) }
@@ -208,5 +217,5 @@ struct ScopeMember {
     var format: ElementFormat
     var elementCount: Int
     /// Nil when it isn't wanted.
-    var bytes: UnsafeMutableRawBufferPointer?
+    var state: SectionState?
 }

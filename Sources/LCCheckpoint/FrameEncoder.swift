@@ -2,20 +2,28 @@
 public struct SectionSource {
     public var name: String
     public var format: ElementFormat
-    /// Live values, little-endian, of any alignment.
-    public var target: UnsafeRawBufferPointer
+    /// Live values.
+    public var target: SectionBytes
     /// In: what a restore of the previous checkpoint yields; out: what a restore of this one does.
     /// As long as `target`; must not overlap it.
-    public var reconstruction: UnsafeMutableRawBufferPointer
+    public var reconstruction: SectionState
 
+    public init(name: String, format: ElementFormat, target: SectionBytes, reconstruction: SectionState) {
+        self.name = name
+        self.format = format
+        self.target = target
+        self.reconstruction = reconstruction
+    }
+
+    /// A section in memory.
     public init(
         name: String, format: ElementFormat, target: UnsafeRawBufferPointer,
         reconstruction: UnsafeMutableRawBufferPointer
     ) {
         self.name = name
         self.format = format
-        self.target = target
-        self.reconstruction = reconstruction
+        self.target = .memory(target)
+        self.reconstruction = .memory(reconstruction)
     }
 }
 
@@ -23,7 +31,7 @@ public struct SectionSource {
 ///
 /// Add every section of the state, then call `finish()`. The reconstructions are updated as sections are added,
 /// by the same code that a restore runs, so writer and reader agree bit for bit. If `add` throws, its arguments
-/// were wrong and no reconstruction has changed.
+/// were wrong and no reconstruction has changed; or a source or sink threw, and the encoder and what it wrote must be dropped.
 public struct FrameEncoder {
     /// What is encoded: see `FrameKind`.
     public typealias Kind = FrameKind
@@ -92,13 +100,11 @@ public struct FrameEncoder {
                     elementCount: source.target.count / source.format.byteCount, scope: scopes.count))
             names.insert(Array(source.name.utf8))
         }
-        let digests = SectionDigests(
-            sources.map { ($0.format, UnsafeRawBufferPointer($0.reconstruction)) })
-        encode(sources, settings, digests)
+        let digests = SectionDigests(sources.map { ($0.format, $0.reconstruction) })
+        try encode(sources, settings, digests)
         for (index, source) in sources.enumerated() {
             digest.add(
-                name: source.name, format: source.format,
-                bytes: UnsafeRawBufferPointer(source.reconstruction),
+                name: source.name, format: source.format, byteCount: source.target.count,
                 digest: digests.digest(ofSection: index, threads: threads))
         }
     }
@@ -127,7 +133,7 @@ public struct FrameEncoder {
     /// Appends a scope's payload: codec, element count, and what the codec says.
     private mutating func encode(
         _ sources: [SectionSource], _ settings: CodecSettings, _ digests: SectionDigests
-    ) {
+    ) throws(CodecError) {
         let vector = ScopeVector(sources)
         let elements = vector.layout.count
         totals.elements += elements
@@ -139,10 +145,13 @@ public struct FrameEncoder {
             payload.head.append(FrameFormat.lcCodec)
             payload.head.append(varint: UInt64(elements))
             let (buckets, few) = BucketTable.listing(vector, bits: bits, threads: threads)
+            try vector.failure.check()
             history = encode(vector, buckets, few, settings.entropy, digests, into: &payload)
         case .auto(let error) where kind == .delta:
             let isRoot = settings.domain == .squareRoots
-            history = encode(ScopeVector(sources, isRoot: isRoot), error: error, into: &payload)
+            let own = ScopeVector(sources, isRoot: isRoot)
+            history = encode(own, error: error, digests, into: &payload)
+            try own.failure.check()
             if payload.head.isEmpty, !isRoot {
                 history = encodeBuckets(vector, error: error, settings.entropy, digests, into: &payload)
             }
@@ -152,9 +161,10 @@ public struct FrameEncoder {
             payload.head.append(FrameFormat.exactCodec)
             payload.head.append(varint: UInt64(elements))
             encodeExact(
-                sources, isBase: kind == .base, entropy: settings.entropy, threads: threads, totals: &totals,
-                into: &payload.head)
+                sources, vector, isBase: kind == .base, entropy: settings.entropy, digests, threads: threads,
+                totals: &totals, into: &payload.head)
         }
+        try vector.failure.check()
         scopes.append(payload)
         histories.append(history)
     }
@@ -180,16 +190,17 @@ public struct FrameEncoder {
     }
 
     /// Encodes a vector to an error, if that can be done; returns its symbols for the next frame.
-    private mutating func encode(_ vector: ScopeVector, error: Double, into payload: inout ScopePayload)
-        -> [UInt8]?
-    {
+    private mutating func encode(
+        _ vector: ScopeVector, error: Double, _ digests: SectionDigests, into payload: inout ScopePayload
+    ) -> [UInt8]? {
         let count = vector.layout.count
         let previous = context?.history?.symbols(scope: scopes.count, count: count, of: baseDigest)
         var next: [UInt8]?
         if keepsHistory { next = [UInt8](repeating: 0, count: count) }
         let result = withPointer(to: previous) { previous in
             withMutablePointer(to: &next) { next in
-                encodeUniform(vector, error: error, previous: previous, history: next, threads: threads)
+                encodeUniform(
+                    vector, error: error, previous: previous, history: next, digests, threads: threads)
             }
         }
         guard let result else { return nil }
@@ -245,6 +256,10 @@ public struct FrameEncoder {
                     .layoutMismatch,
                     "section \(source.name) has \(source.target.count) bytes and its reconstruction \(source.reconstruction.count)"
                 )
+            }
+            if case .passing = source.reconstruction, settings.domain == .squareRoots {
+                throw CodecError(
+                    .invalidArgument, "section \(source.name) must be in memory for square roots")
             }
             if settings.kind != .exact, !source.format.isFloatingPoint, kind == .delta {
                 throw CodecError(.invalidArgument, "section \(source.name) isn't floating-point: use exact")

@@ -306,7 +306,10 @@ func decodeLevels(
     symbols.initialize(repeating: 0)
     let isWhole = model.code(
         symbols, previous: previous.map { UnsafeBufferPointer(start: $0, count: symbols.count) },
-        highest: (alphabet - 1) / 2, &reader)
-    guard isWhole else { throw .malformed("frame is damaged: a level beyond its highest") }
+        highest: alphabet / 2, &reader)
+    // An even alphabet lacks the negative of its highest level.
+    guard isWhole, alphabet % 2 == 1 || symbols.allSatisfy({ Int($0) < alphabet }) else {
+        throw .malformed("frame is damaged: a level beyond its highest")
+    }
     guard reader.isAtEnd else { throw .malformed("frame is damaged: bytes after the last level") }
 }

@@ -116,15 +116,15 @@ struct QuantizedEncoder {
                 sums = ck_error(target, restored, count)
             }
         }
-        var carried: [Int] = []
-        if !sums.isFinite { carried = carry(symbols, target, restored, count: count, &sums) }
-        if !isDirect { vector.store(range, restored) }
-        for index in carried {
-            let index = range.lowerBound + index
-            let pattern = vector.pattern(index)
-            vector.set(index, pattern)
-            outcome.exceptions.append(ExceptionalElement(index: index, pattern: pattern))
+        var exceptions: [ExceptionalElement] = []
+        if !sums.isFinite {
+            exceptions = carry(symbols, target, restored, count: count, &sums).map {
+                let index = range.lowerBound + $0
+                return ExceptionalElement(index: index, pattern: vector.pattern(index))
+            }
         }
+        vector.store(range, restored, isDirect: isDirect, exceptions: exceptions[...], digests: digests)
+        outcome.exceptions += exceptions
         outcome.error += sums.error
         outcome.norm += sums.norm
     }

@@ -25,7 +25,7 @@ struct QuantizedScope: Sendable {
         stream = try SymbolStream(&reader, alphabet: values.count, symbolCount: elementCount, end: end)
     }
 
-    /// Adds the values of the blocks in `blocks` to the reconstruction, then sets the exceptions.
+    /// Adds the values of the blocks in `blocks` to the reconstruction, and sets their exceptions.
     ///
     /// - Parameters:
     ///   - previous: the previous frame's symbols of the whole scope.
@@ -45,9 +45,8 @@ struct QuantizedScope: Sendable {
             let block = blocks.lowerBound + index
             let range = stream.blockSize.range(block, of: count)
             let own = BlockTask(
-                scope: self, vector: vector, range: range, history: history,
-                // Exceptions are set when all blocks are done.
-                digests: patches.isEmpty ? digests : nil, scratch: scratches[worker])
+                scope: self, vector: vector, range: range, history: history, patches: patches,
+                digests: digests, scratch: scratches[worker])
             do throws(CodecError) {
                 try own.apply(block: block, of: frame, previous: previous.map { $0 + range.lowerBound })
             } catch {
@@ -55,7 +54,7 @@ struct QuantizedScope: Sendable {
             }
         }
         for index in 0..<blocks.count { if let failure = failures[index] { throw failure } }
-        for patch in patches { vector.set(patch.index, patch.pattern) }
+        try vector.failure.check()
     }
 
     private func readExceptions(
@@ -88,6 +87,8 @@ private struct BlockTask {
     let vector: ScopeVector
     let range: Range<Int>
     let history: UnsafeMutablePointer<UInt8>?
+    /// All exceptions, in order.
+    let patches: [ExceptionalElement]
     let digests: SectionDigests?
     let scratch: BlockScratch
 
@@ -136,11 +137,25 @@ private struct BlockTask {
             let piece = start..<min(start + FewDeltas.pieceCount, range.upperBound)
             let (restored, isDirect) = vector.reconstruction(piece, scratch.floats(piece.count))
             body(piece, restored)
-            if !isDirect {
-                vector.round(piece, restored)
-                vector.store(piece, restored)
-            }
+            if !isDirect { vector.round(piece, restored) }
+            vector.store(
+                piece, restored, isDirect: isDirect, exceptions: patches.within(piece), digests: digests)
             digests?.digest(from: &next, upTo: piece.upperBound)
         }
+    }
+}
+
+extension [ExceptionalElement] {
+    /// Those in a range, of exceptions that are in order.
+    func within(_ range: Range<Int>) -> ArraySlice<ExceptionalElement> {
+        func first(from index: Int) -> Int {
+            var (low, high) = (0, count)
+            while low < high {
+                let middle = (low + high) / 2
+                if self[middle].index < index { low = middle + 1 } else { high = middle }
+            }
+            return low
+        }
+        return isEmpty ? [] : self[first(from: range.lowerBound)..<first(from: range.upperBound)]
     }
 }

@@ -52,39 +52,62 @@ private final class PlaneScratch {
 private struct RunMemory {
     let layout: VectorLayout
     let width: Int
-    let targets: [UnsafeRawBufferPointer]
-    let previous: [UnsafeMutableRawBufferPointer?]
+    /// All sections of the scope, and where the run's begin.
+    let vector: ScopeVector
+    let first: Int
     let isBase: Bool
+
+    private func place(_ part: VectorPart) -> Range<Int> {
+        (part.elements.lowerBound * width)..<(part.elements.upperBound * width)
+    }
 
     /// The words of some elements.
     func words(_ range: Range<Int>, into words: UnsafeMutablePointer<UInt64>) {
         for part in layout.parts(of: range) {
-            guard let target = targets[part.member].baseAddress else { continue }
-            let offset = part.elements.lowerBound * width
-            let base = isBase ? nil : previous[part.member]?.baseAddress
-            ck_exact_words(
-                (target + offset).assumingMemoryBound(to: UInt8.self),
-                base.map { UnsafePointer(($0 + offset).assumingMemoryBound(to: UInt8.self)) },
-                part.elements.count, width, words + part.offset)
+            let member = first + part.member
+            vector.withTarget(member, place(part)) { target in
+                if isBase {
+                    ck_exact_words(target, nil, part.elements.count, width, words + part.offset)
+                } else {
+                    vector.withState(member, place(part)) { previous in
+                        ck_exact_words(
+                            target, .init(previous), part.elements.count, width, words + part.offset)
+                    }
+                }
+            }
         }
     }
 
-    func restore(_ range: Range<Int>, from words: UnsafePointer<UInt64>) {
+    /// Makes some elements of the reconstructions what their targets are.
+    func copy(_ range: Range<Int>, _ digests: SectionDigests) {
         for part in layout.parts(of: range) {
-            guard let bytes = previous[part.member]?.baseAddress else { continue }
-            ck_exact_restore(
-                words + part.offset, isBase, part.elements.count, width,
-                (bytes + part.elements.lowerBound * width).assumingMemoryBound(to: UInt8.self))
+            let (member, place) = (first + part.member, place(part))
+            vector.withTarget(member, place) { target in
+                vector.replace(member, place, with: target, digests)
+            }
+        }
+    }
+
+    func restore(_ range: Range<Int>, from words: UnsafePointer<UInt64>, _ digests: SectionDigests?) {
+        for part in layout.parts(of: range) {
+            let (member, place) = (first + part.member, place(part))
+            vector.withState(member, place) { bytes in
+                ck_exact_restore(words + part.offset, isBase, part.elements.count, width, bytes)
+                vector.handOn(
+                    member, place, UnsafeRawBufferPointer(start: bytes, count: place.count), digests)
+            }
         }
     }
 }
 
 /// Appends an `exact` scope's payload and makes the reconstructions copies of the targets.
 ///
-/// - Parameter isBase: the previous state doesn't matter.
+/// - Parameters:
+///   - vector: of the same sources.
+///   - isBase: the previous state doesn't matter.
 func encodeExact(
-    _ sources: [SectionSource], isBase: Bool, entropy: CodecSettings.Entropy, threads: Int,
-    totals: inout ScopeTotals, into output: inout [UInt8]
+    _ sources: [SectionSource], _ vector: ScopeVector, isBase: Bool, entropy: CodecSettings.Entropy,
+    _ digests: SectionDigests, threads: Int, totals: inout ScopeTotals, into output: inout [UInt8]
 ) {
     let runs = PlaneRun.split(
         sources.map { ($0.format.byteCount, $0.target.count / $0.format.byteCount) })
@@ -98,13 +121,14 @@ func encodeExact(
         let own = sources[sections]
         let memory = RunMemory(
             layout: VectorLayout(own.map { ($0.format, $0.target.count / run.width) }), width: run.width,
-            targets: own.map(\.target), previous: own.map(\.reconstruction), isBase: isBase)
+            vector: vector, first: sections.lowerBound, isBase: isBase)
         for stream in encodePlanes(memory, entropy: entropy, threads: threads, totals: &totals) {
             stream.write(into: &output)
         }
-    }
-    for source in sources where source.target.count > 0 {
-        source.reconstruction.copyMemory(from: source.target)
+        let blocks = blockSize.blocks(of: run.elementCount)
+        inParallel(blocks, threads: threads) { block, _ in
+            memory.copy(blockSize.range(block, of: run.elementCount), digests)
+        }
     }
 }
 
@@ -217,13 +241,13 @@ private func planePlan(
     ck_plane(scratch.words, total, UInt32(plane), first)
     return StreamPlan(
         sample: UnsafeBufferPointer(start: first, count: total), previous: isTop ? nil : .init(scratch.above),
-        isComplete: total == count, counts: counts, entropy: entropy)
+        isComplete: total == count, counts: counts, entropy: entropy, blockSize: blockSize)
 }
 
 /// Adds ‖u‖² of a floating section, whose error is nothing.
 private func addNorm(_ source: SectionSource, _ totals: inout ScopeTotals) {
     let vector = ScopeVector([source])
-    let piece = 4096
+    let piece = 1 << 16
     let room = UnsafeMutablePointer<Float>.allocate(capacity: piece)
     defer { room.deallocate() }
     for start in stride(from: 0, to: vector.layout.count, by: piece) {
@@ -280,31 +304,34 @@ struct ExactScope: Sendable {
     /// Decodes the elements of `elements` on top of the previous reconstructions, or over them for a base.
     func apply(
         to members: [ScopeMember], of frame: UnsafeRawBufferPointer, isBase: Bool, elements: Range<Int>,
-        threads: Int
+        digests: SectionDigests?, threads: Int
     ) throws(CodecError) {
         let split = PlaneRun.split(members.map { ($0.format.byteCount, $0.elementCount) })
         guard split.map(\.run) == runs else {
             throw .malformed("frame is damaged: its runs aren't those of its sections")
         }
+        let vector = ScopeVector(members)
         var start = 0
         for (index, (run, sections)) in split.enumerated() {
             let own = members[sections]
             let memory = RunMemory(
-                layout: VectorLayout(own.map { ($0.format, $0.elementCount) }), width: run.width, targets: [],
-                previous: own.map(\.bytes), isBase: isBase)
+                layout: VectorLayout(own.map { ($0.format, $0.elementCount) }), width: run.width,
+                vector: vector, first: sections.lowerBound, isBase: isBase)
             let wanted = elements.clamped(to: start..<(start + run.elementCount))
             if !wanted.isEmpty {
                 let first = (wanted.lowerBound - start) >> blockSize.log2
                 let last = (wanted.upperBound - start - 1) >> blockSize.log2
-                try decode(planes[index], memory, of: frame, blocks: first..<(last + 1), threads: threads)
+                try decode(
+                    planes[index], memory, of: frame, blocks: first..<(last + 1), digests, threads: threads)
             }
             start += run.elementCount
         }
+        try vector.failure.check()
     }
 
     private func decode(
         _ planes: [SymbolStream], _ memory: RunMemory, of frame: UnsafeRawBufferPointer, blocks: Range<Int>,
-        threads: Int
+        _ digests: SectionDigests?, threads: Int
     ) throws(CodecError) {
         let count = memory.layout.count
         let scratches = (0..<max(1, min(threads, blocks.count))).map { _ in
@@ -329,7 +356,7 @@ struct ExactScope: Sendable {
                 ck_add_plane(first, range.count, UInt32(planes.count - 1 - place), scratch.words)
                 ck_clip(first, range.count, scratch.above)
             }
-            memory.restore(range, from: scratch.words)
+            memory.restore(range, from: scratch.words, digests)
         }
         for index in 0..<blocks.count { if let failure = failures[index] { throw failure } }
     }

@@ -52,36 +52,48 @@ private struct UniformScope: ~Copyable {
     /// Elements whose deltas aren't finite, in order.
     private var nonfinite: [Int] = []
     private let room: UnsafeMutablePointer<Float>
+    private let pieces: [Range<Int>]
+    private let workers: Int
 
-    init(_ vector: ScopeVector) {
+    init(_ vector: ScopeVector, threads: Int) {
         self.vector = vector
         let count = vector.layout.count
         deltas = .allocate(capacity: count)
         symbols = .allocate(capacity: count)
-        symbols.initialize(repeating: 0)
-        room = .allocate(capacity: 3 * min(pieceCount, max(count, 1)))
-        for range in pieces {
-            let target = vector.target(range, room)
-            let restored = vector.reconstruction(range, room + range.count).floats
+        pieces = stride(from: 0, to: count, by: pieceCount).map { $0..<min($0 + pieceCount, count) }
+        workers = max(1, min(threads, pieces.count))
+        room = .allocate(capacity: 3 * workers * min(pieceCount, max(count, 1)))
+        let results = Results(count: pieces.count, (energy: 0.0, norm: 0.0, nonfinite: [Int]()))
+        let (pieces, room, deltas) = (pieces, room, deltas)
+        inParallel(pieces.count, threads: workers) { piece, worker in
+            let range = pieces[piece]
+            let own = room + 3 * worker * min(pieceCount, count)
+            let target = vector.target(range, own)
+            let restored = vector.reconstruction(range, own + range.count).floats
             let out = deltas.baseAddress.unsafelyUnwrapped + range.lowerBound
             for index in 0..<range.count { out[index] = target[index] - restored[index] }
             var sums = (
-                energy: sumOfSquares(range.count) { out[$0] }, norm: sumOfSquares(range.count) { target[$0] }
+                energy: sumOfSquares(range.count) { out[$0] }, norm: sumOfSquares(range.count) { target[$0] },
+                nonfinite: [Int]()
             )
             if !sums.energy.isFinite || !sums.norm.isFinite {
-                sums = (0, 0)
+                sums = (0, 0, [])
                 for index in 0..<range.count {
                     if target[index].isFinite { sums.norm += Double(target[index]) * Double(target[index]) }
                     if out[index].isFinite {
                         sums.energy += Double(out[index]) * Double(out[index])
                     } else {
                         out[index] = 0
-                        nonfinite.append(range.lowerBound + index)
+                        sums.nonfinite.append(range.lowerBound + index)
                     }
                 }
             }
-            energy += sums.energy
-            norm += sums.norm
+            results[piece] = sums
+        }
+        for result in results.all {
+            energy += result.energy
+            norm += result.norm
+            nonfinite += result.nonfinite
         }
     }
 
@@ -91,57 +103,88 @@ private struct UniformScope: ~Copyable {
         room.deallocate()
     }
 
-    private var pieces: [Range<Int>] {
-        stride(from: 0, to: vector.layout.count, by: pieceCount).map {
-            $0..<min($0 + pieceCount, vector.layout.count)
-        }
+    /// A worker's memory: as much as three pieces.
+    private func scratch(_ worker: Int) -> UnsafeMutablePointer<Float> {
+        room + 3 * worker * min(pieceCount, vector.layout.count)
     }
+
+    /// Sends nothing. Until then, or until they are searched for, there are no symbols.
+    func clear() { symbols.initialize(repeating: 0) }
 
     /// What the symbols of `rule` restore with these values: ‖u − ũ‖², and the elements that must be carried.
     ///
-    /// - Parameters:
-    ///   - hasExceptions: deltas beyond the last level occur.
-    ///   - storing: change the reconstruction.
+    /// - Parameter hasExceptions: deltas beyond the last level occur.
     func restore(
-        _ rule: UniformRule?, _ values: [Float], hasExceptions: Bool, storing: Bool
+        _ rule: UniformRule?, _ values: [Float], hasExceptions: Bool
     ) -> (error: Double, carried: [Int]) {
-        var error = 0.0
-        var carried: [Int] = []
-        var next = 0
+        let results = Results(count: pieces.count, (error: 0.0, carried: [Int]()))
         let inverse = rule.map { 1 / $0.step } ?? 0
-        for range in pieces {
+        let isPlain = !hasExceptions && nonfinite.isEmpty && !vector.layout.isRoot
+        let (vector, deltas, nonfinite, pieces) = (vector, deltas, nonfinite, pieces)
+        let rooms = (0..<workers).map { scratch($0) }
+        let symbols = symbols.baseAddress.unsafelyUnwrapped
+        inParallel(pieces.count, threads: workers) { piece, worker in
+            let range = pieces[piece]
+            let room = rooms[worker]
             let target = vector.target(range, room)
-            let (restored, isDirect) = vector.reconstruction(range, room + range.count)
-            let result = storing ? restored : room + 2 * range.count
-            if !storing { result.update(from: restored, count: range.count) }
-            let first = symbols.baseAddress.unsafelyUnwrapped + range.lowerBound
-            ck_apply(first, range.count, values, UInt32(values.count), result)
+            let result = room + 2 * range.count
+            result.update(
+                from: vector.reconstruction(range, room + range.count).floats, count: range.count)
+            ck_apply(symbols + range.lowerBound, range.count, values, UInt32(values.count), result)
             vector.round(range, result)
-            if storing, !isDirect { vector.store(range, result) }
-            if storing { continue }
-            if !hasExceptions, nonfinite.isEmpty, !vector.layout.isRoot {
+            if isPlain {
                 let sum = sumOfSquares(range.count) { Double(target[$0]) - Double(result[$0]) }
                 if sum.isFinite {
-                    error += sum
-                    continue
+                    results[piece].error = sum
+                    return
                 }
             }
+            var (error, carried) = (0.0, [Int]())
             for index in 0..<range.count {
                 let element = range.lowerBound + index
-                let isNonfinite = next < nonfinite.count && nonfinite[next] == element
-                if isNonfinite { next += 1 }
                 let miss =
                     Double(target[index]) - Double(vector.layout.isRoot ? root(result[index]) : result[index])
                 // A sum may overflow where the delta didn't: a restore must not yield infinity for a finite value.
-                if isNonfinite || !miss.isFinite || (deltas[element] * inverse).magnitude >= UniformRule.end {
+                if !miss.isFinite || (deltas[element] * inverse).magnitude >= UniformRule.end
+                    || isListed(element, in: nonfinite)
+                {
                     carried.append(element)
                 } else {
                     error += miss * miss
                 }
             }
+            results[piece] = (error, carried)
         }
-        return (error, carried)
+        return results.all.reduce(into: (0, [])) { sum, own in
+            sum.error += own.error
+            sum.carried += own.carried
+        }
     }
+
+    /// Changes the reconstruction.
+    func store(_ values: [Float], exceptions: [ExceptionalElement], _ digests: SectionDigests) {
+        let (vector, pieces) = (vector, pieces)
+        let rooms = (0..<workers).map { scratch($0) }
+        let symbols = symbols.baseAddress.unsafelyUnwrapped
+        inParallel(pieces.count, threads: workers) { piece, worker in
+            let range = pieces[piece]
+            let (restored, isDirect) = vector.reconstruction(range, rooms[worker])
+            ck_apply(symbols + range.lowerBound, range.count, values, UInt32(values.count), restored)
+            vector.round(range, restored)
+            vector.store(
+                range, restored, isDirect: isDirect, exceptions: exceptions.within(range), digests: digests)
+        }
+    }
+}
+
+/// Whether an element is among some that are in order.
+private func isListed(_ element: Int, in list: [Int]) -> Bool {
+    var (low, high) = (0, list.count)
+    while low < high {
+        let middle = (low + high) / 2
+        if list[middle] < element { low = middle + 1 } else { high = middle }
+    }
+    return low < list.count && list[low] == element
 }
 
 /// In four sums side by side, as one would wait for itself.
@@ -184,16 +227,17 @@ struct UniformResult {
 /// - Parameters:
 ///   - previous: the previous frame's symbols.
 ///   - history: where this frame's symbols are left, clipped to 255.
+///   - digests: of the sections.
 /// - Returns: nil when only buckets or the exact bits meet the error, or take less; then nothing has changed.
 func encodeUniform(
     _ vector: ScopeVector, error bound: Double, previous: UnsafePointer<UInt8>?,
-    history: UnsafeMutablePointer<UInt8>?, threads: Int
+    history: UnsafeMutablePointer<UInt8>?, _ digests: SectionDigests, threads: Int
 ) -> UniformResult? {
     let count = vector.layout.count
     // What rounding float64 to float32 takes away is part of the error.
     let lost = vector.layout.formats.contains(.float64) ? 0x1p-24 : 0
     guard bound > 2 * lost else { return nil }
-    let scope = UniformScope(vector)
+    let scope = UniformScope(vector, threads: threads)
     let budget = (bound - lost) * (bound - lost) * scope.norm * (1 - 1e-9)
     var rule: UniformRule?
     var values = UniformValues(step: 0, highest: 0, places: [])
@@ -202,20 +246,20 @@ func encodeUniform(
     // Nothing is sent if nothing needs to be; what is sent otherwise is looked at below.
     var restored = (error: scope.energy, carried: [Int]())
     if scope.energy <= 1.001 * budget {
-        restored = scope.restore(nil, [0], hasExceptions: false, storing: false)
+        scope.clear()
+        restored = scope.restore(nil, [0], hasExceptions: false)
     }
     // Rounding to half types may add to the error: then the goal is lowered.
     var attempt = 0
     while restored.error > budget {
         guard attempt < 8, goal > 0, scope.energy > goal, let symbols = scope.symbols.baseAddress,
             let (found, outcome) = searchUniform(
-                UnsafeBufferPointer(scope.deltas), budget: goal, symbols: symbols)
+                UnsafeBufferPointer(scope.deltas), budget: goal, symbols: symbols, threads: threads)
         else { return nil }
         rule = found
         values = UniformValues(found, outcome)
         guard values.highest == 0 || values.magnitude(values.highest).isFinite else { return nil }
-        restored = scope.restore(
-            rule, values.table, hasExceptions: outcome.beyond > 0, storing: false)
+        restored = scope.restore(rule, values.table, hasExceptions: outcome.beyond > 0)
         goal *= 0.97 * min(1, budget / max(restored.error, .leastNormalMagnitude))
         attempt += 1
     }
@@ -231,12 +275,10 @@ func encodeUniform(
         let bits = LCCheckpoint.entropyBits(buckets.counts)
         if bits < 8 * Double(stream.byteCount), relativeError(vector, buckets) <= bound { return nil }
     }
-    _ = scope.restore(rule, values.table, hasExceptions: false, storing: true)
-    let exceptions = restored.carried.map { index in
-        let pattern = vector.pattern(index)
-        vector.set(index, pattern)
-        return ExceptionalElement(index: index, pattern: pattern)
+    let exceptions = restored.carried.map {
+        ExceptionalElement(index: $0, pattern: vector.pattern($0))
     }
+    scope.store(values.table, exceptions: exceptions, digests)
     let relative = scope.norm > 0 ? squareRoot(restored.error / scope.norm) : 0
     let sums = vector.layout.isRoot ? squaredError(vector.withoutRoots) : (restored.error, scope.norm)
     return UniformResult(
@@ -288,32 +330,4 @@ private func squaredError(_ vector: ScopeVector) -> (Double, Double) {
         }
     }
     return sums
-}
-
-/// Elements below which time doesn't matter.
-private let patientCount = 1 << 20
-
-/// Codes levels in blocks: with mixed contexts, unless that would take long.
-private func encodeLevels(
-    _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?, threads: Int
-) -> EncodedStream {
-    // A block begins with a model that knows nothing, so blocks are large.
-    var blockSize = BlockSize(symbols: symbols.count, estimatedBytes: 0)
-    blockSize.log2 = min(blockSize.log2, 18)
-    guard counts.count > 1 else {
-        return EncodedStream(coder: .constant(0), blockSize: blockSize, blocks: [])
-    }
-    var questions = 0
-    for symbol in counts.indices {
-        let magnitude = Level.magnitude(UInt16(symbol))
-        questions += counts[symbol] * (magnitude == 0 ? 1 : 2 + min(magnitude, 16))
-    }
-    guard symbols.count > patientCount, 2 * questions > 3 * symbols.count, counts.count <= maximumAlphabet
-    else {
-        return encodeBlocks(
-            symbols, .mixed(usesPrevious: previous != nil), blockSize, previous: previous, threads: threads)
-    }
-    let plan = StreamPlan(
-        sample: symbols, previous: previous, isComplete: true, counts: counts, entropy: .best)
-    return encodeBlocks(symbols, plan.coder, plan.blockSize, previous: previous, threads: threads)
 }

@@ -65,18 +65,20 @@ struct VectorLayout: Sendable {
     }
 }
 
-/// A vector's memory: what is to be encoded, if there is anything, and the reconstruction.
+/// A vector's sections: what is to be encoded, if there is anything, and the reconstruction; in memory, or passing through it.
 struct ScopeVector {
     private(set) var layout: VectorLayout
-    private let targets: [UnsafeRawBufferPointer]
+    private let targets: [SectionBytes]
     /// Nil for a section that isn't wanted.
-    let reconstructions: [UnsafeMutableRawBufferPointer?]
+    private let states: [SectionState?]
+    /// What went wrong with sections that aren't in memory.
+    let failure = StreamFailure()
 
     init(_ sources: [SectionSource], isRoot: Bool = false) {
         layout = VectorLayout(
             sources.map { ($0.format, $0.target.count / $0.format.byteCount) }, isRoot: isRoot)
         targets = sources.map(\.target)
-        reconstructions = sources.map(\.reconstruction)
+        states = sources.map(\.reconstruction)
     }
 
     /// The same memory as the elements themselves.
@@ -89,27 +91,16 @@ struct ScopeVector {
     init(_ members: [ScopeMember], isRoot: Bool = false) {
         layout = VectorLayout(members.map { ($0.format, $0.elementCount) }, isRoot: isRoot)
         targets = []
-        reconstructions = members.map(\.bytes)
-    }
-
-    private func bytes(
-        _ buffer: UnsafeRawBufferPointer, _ format: ElementFormat, _ elements: Range<Int>
-    ) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(
-            rebasing: buffer[
-                (elements.lowerBound * format.byteCount)..<(elements.upperBound * format.byteCount)])
+        states = members.map(\.state)
     }
 
     /// The targets of some elements: where they lie if they can be used as they are, else converted into `scratch`.
     func target(_ range: Range<Int>, _ scratch: UnsafeMutablePointer<Float>) -> UnsafePointer<Float> {
         let parts = layout.parts(of: range)
         for part in parts {
-            let format = layout.formats[part.member]
-            let source = bytes(targets[part.member], format, part.elements)
-            if parts.count == 1, !layout.isRoot, let direct = floats(format, source) { return direct }
-            let values = UnsafeMutableBufferPointer(start: scratch + part.offset, count: part.elements.count)
-            format.widen(source, into: values)
-            if layout.isRoot { for index in values.indices { values[index] = root(values[index]) } }
+            if let direct = load(targets[part.member], part, isWhole: parts.count == 1, into: scratch) {
+                return direct
+            }
         }
         return UnsafePointer(scratch)
     }
@@ -120,17 +111,43 @@ struct ScopeVector {
     ) -> (floats: UnsafeMutablePointer<Float>, isDirect: Bool) {
         let parts = layout.parts(of: range)
         for part in parts {
-            guard let own = reconstructions[part.member] else { continue }
-            let format = layout.formats[part.member]
-            let source = bytes(UnsafeRawBufferPointer(own), format, part.elements)
-            if parts.count == 1, !layout.isRoot, let direct = floats(format, source) {
-                return (UnsafeMutablePointer(mutating: direct), true)
+            guard let state = states[part.member] else { continue }
+            let direct: UnsafePointer<Float>?
+            switch state {
+            case .memory(let bytes):
+                direct = load(.memory(.init(bytes)), part, isWhole: parts.count == 1, into: scratch)
+            case .passing(let source, let offset, let count, _):
+                direct = load(
+                    .source(source, offset: offset, count: count), part, isWhole: false, into: scratch)
             }
-            let values = UnsafeMutableBufferPointer(start: scratch + part.offset, count: part.elements.count)
-            format.widen(source, into: values)
-            if layout.isRoot { for index in values.indices { values[index] = root(values[index]) } }
+            if let direct { return (UnsafeMutablePointer(mutating: direct), true) }
         }
         return (scratch, false)
+    }
+
+    /// Converts a part of a section into `scratch`, unless it is all that was asked for and can be used where it lies.
+    private func load(
+        _ section: SectionBytes, _ part: VectorPart, isWhole: Bool, into scratch: UnsafeMutablePointer<Float>
+    ) -> UnsafePointer<Float>? {
+        let format = layout.formats[part.member]
+        let width = format.byteCount
+        let values = UnsafeMutableBufferPointer(start: scratch + part.offset, count: part.elements.count)
+        let place = (part.elements.lowerBound * width)..<(part.elements.upperBound * width)
+        switch section {
+        case .memory(let bytes):
+            let own = UnsafeRawBufferPointer(rebasing: bytes[place])
+            if isWhole, !layout.isRoot, let direct = floats(format, own) { return direct }
+            format.widen(own, into: values)
+        case .source(let source, let offset, _) where format == .float32:
+            source.read(at: offset + place.lowerBound, into: UnsafeMutableRawBufferPointer(values), failure)
+        case .source(let source, let offset, _):
+            withUnsafeTemporaryAllocation(byteCount: place.count, alignment: 8) { raw in
+                source.read(at: offset + place.lowerBound, into: raw, failure)
+                format.widen(UnsafeRawBufferPointer(raw), into: values)
+            }
+        }
+        if layout.isRoot { for index in values.indices { values[index] = root(values[index]) } }
+        return nil
     }
 
     /// Rounds a reconstruction to what its sections hold.
@@ -142,16 +159,104 @@ struct ScopeVector {
         }
     }
 
-    /// Writes a reconstruction that isn't direct back to its sections.
-    func store(_ range: Range<Int>, _ floats: UnsafeMutablePointer<Float>) {
-        for part in layout.parts(of: range) {
-            guard let own = reconstructions[part.member] else { continue }
+    /// Makes some elements of the sections what was reconstructed, and exceptions what they are. What passes through memory is
+    /// digested and handed on, which must be done once for each element.
+    ///
+    /// - Parameter exceptions: of this range, in order.
+    func store(
+        _ range: Range<Int>, _ floats: UnsafeMutablePointer<Float>, isDirect: Bool,
+        exceptions: ArraySlice<ExceptionalElement>, digests: SectionDigests?
+    ) {
+        for part in isDirect && exceptions.isEmpty ? [] : layout.parts(of: range) {
+            guard let state = states[part.member] else { continue }
             let format = layout.formats[part.member]
             let width = format.byteCount
-            format.narrow(
-                UnsafeBufferPointer(start: floats + part.offset, count: part.elements.count),
-                into: UnsafeMutableRawBufferPointer(
-                    rebasing: own[(part.elements.lowerBound * width)..<(part.elements.upperBound * width)]))
+            let start = layout.starts[part.member]
+            let own = UnsafeBufferPointer(start: floats + part.offset, count: part.elements.count)
+            let place = (part.elements.lowerBound * width)..<(part.elements.upperBound * width)
+            func finish(_ bytes: UnsafeMutableRawBufferPointer, isThere: Bool) {
+                if !isThere { format.narrow(own, into: bytes) }
+                for exception in exceptions where part.elements.contains(exception.index - start) {
+                    let offset = (exception.index - start) * width - place.lowerBound
+                    for byte in 0..<width {
+                        bytes[offset + byte] = UInt8(
+                            truncatingIfNeeded: exception.pattern >> UInt64(8 * byte))
+                    }
+                }
+            }
+            switch state {
+            case .memory(let bytes):
+                finish(UnsafeMutableRawBufferPointer(rebasing: bytes[place]), isThere: isDirect)
+            case .passing where format == .float32:
+                let bytes = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(mutating: own))
+                finish(bytes, isThere: true)
+                handOn(part.member, place, UnsafeRawBufferPointer(bytes), digests)
+            case .passing:
+                withUnsafeTemporaryAllocation(byteCount: place.count, alignment: 8) { raw in
+                    finish(raw, isThere: false)
+                    handOn(part.member, place, UnsafeRawBufferPointer(raw), digests)
+                }
+            }
+        }
+    }
+
+    /// Digests bytes of a reconstruction that passes through memory, and lets them go.
+    func handOn(
+        _ member: Int, _ place: Range<Int>, _ bytes: UnsafeRawBufferPointer, _ digests: SectionDigests?
+    ) {
+        guard case .passing(_, _, _, let sink) = states[member] else { return }
+        digests?.feed(section: member, at: place.lowerBound, bytes)
+        guard let sink else { return }
+        do throws(CodecError) {
+            try sink.sink.write(bytes, at: sink.offset + place.lowerBound)
+        } catch {
+            failure.note(error)
+        }
+    }
+
+    /// Some bytes of a section's target, where they lie or copied.
+    func withTarget(_ member: Int, _ place: Range<Int>, _ body: (UnsafePointer<UInt8>) -> Void) {
+        switch targets[member] {
+        case .memory(let bytes):
+            if let start = bytes.baseAddress {
+                body((start + place.lowerBound).assumingMemoryBound(to: UInt8.self))
+            }
+        case .source(let source, let offset, _):
+            withCopy(of: source, at: offset, place) { body(UnsafePointer($0)) }
+        }
+    }
+
+    /// Some bytes of a section's reconstruction likewise; nothing where it isn't wanted.
+    func withState(_ member: Int, _ place: Range<Int>, _ body: (UnsafeMutablePointer<UInt8>) -> Void) {
+        switch states[member] {
+        case .memory(let bytes):
+            if let start = bytes.baseAddress {
+                body((start + place.lowerBound).assumingMemoryBound(to: UInt8.self))
+            }
+        case .passing(let source, let offset, _, _): withCopy(of: source, at: offset, place, body)
+        case nil: break
+        }
+    }
+
+    private func withCopy(
+        of source: any ByteSource, at offset: Int, _ place: Range<Int>,
+        _ body: (UnsafeMutablePointer<UInt8>) -> Void
+    ) {
+        withUnsafeTemporaryAllocation(byteCount: place.count, alignment: 8) { raw in
+            source.read(at: offset + place.lowerBound, into: raw, failure)
+            if let start = raw.baseAddress { body(start.assumingMemoryBound(to: UInt8.self)) }
+        }
+    }
+
+    /// Makes bytes of a section's reconstruction what they are elsewhere.
+    func replace(
+        _ member: Int, _ place: Range<Int>, with bytes: UnsafePointer<UInt8>, _ digests: SectionDigests?
+    ) {
+        let bytes = UnsafeRawBufferPointer(start: bytes, count: place.count)
+        if case .memory(let own) = states[member] {
+            UnsafeMutableRawBufferPointer(rebasing: own[place]).copyMemory(from: bytes)
+        } else {
+            handOn(member, place, bytes, digests)
         }
     }
 
@@ -159,22 +264,16 @@ struct ScopeVector {
     func pattern(_ element: Int) -> UInt64 {
         let member = layout.member(of: element)
         let width = layout.formats[member].byteCount
-        var pattern: UInt64 = 0
-        for byte in 0..<width {
-            let value = targets[member][(element - layout.starts[member]) * width + byte]
-            pattern |= UInt64(value) << UInt64(8 * byte)
-        }
-        return pattern
-    }
-
-    /// Sets the bits of a reconstruction's element.
-    func set(_ element: Int, _ pattern: UInt64) {
-        let member = layout.member(of: element)
-        guard let own = reconstructions[member] else { return }
-        let width = layout.formats[member].byteCount
-        for byte in 0..<width {
-            own[(element - layout.starts[member]) * width + byte] = UInt8(
-                truncatingIfNeeded: pattern >> UInt64(8 * byte))
+        let offset = (element - layout.starts[member]) * width
+        return withUnsafeTemporaryAllocation(byteCount: width, alignment: 8) { raw in
+            switch targets[member] {
+            case .memory(let bytes):
+                raw.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + width)]))
+            case .source(let source, let start, _): source.read(at: start + offset, into: raw, failure)
+            }
+            var pattern: UInt64 = 0
+            for (byte, value) in raw.enumerated() { pattern |= UInt64(value) << UInt64(8 * byte) }
+            return pattern
         }
     }
 }

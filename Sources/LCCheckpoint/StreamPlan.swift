@@ -15,16 +15,17 @@ struct StreamPlan {
     ///   - previous: the previous frame's symbols of the same elements.
     ///   - isComplete: the sample is the whole stream.
     ///   - counts: of every symbol in the whole stream.
+    ///   - blockSize: that of the stream's blocks, if it is given: what a complete sample shows of contexts holds for no other.
     init(
         sample: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, isComplete: Bool, counts: [Int],
-        entropy: CodecSettings.Entropy
+        entropy: CodecSettings.Entropy, blockSize given: BlockSize? = nil
     ) {
         let total = counts.reduce(0, +)
         let alphabet = counts.count
         let used = counts.reduce(0) { $0 + ($1 > 0 ? 1 : 0) }
         guard used > 1 else {
             coder = .constant(UInt16(counts.firstIndex { $0 > 0 } ?? 0))
-            blockSize = BlockSize(symbols: total, estimatedBytes: 0)
+            blockSize = given ?? BlockSize(symbols: total, estimatedBytes: 0)
             mostBytes = .max
             return
         }
@@ -34,7 +35,8 @@ struct StreamPlan {
         mostBytes = huffmanBytes
         coder = .huffman(code)
         var estimate = Double(huffmanBytes)
-        blockSize = BlockSize(symbols: total, estimatedBytes: min(estimate, entropyBits(counts) / 8))
+        blockSize =
+            given ?? BlockSize(symbols: total, estimatedBytes: min(estimate, entropyBits(counts) / 8))
         if entropy != .huffman {
             let best = StreamPlan.best(
                 sample, previous, isComplete: isComplete, counts: counts, blockSize: blockSize, total: total,
@@ -51,6 +53,13 @@ struct StreamPlan {
                 estimate = Double(groups.bytes)
             }
         }
+        if entropy == .best, isComplete, given == nil, total <= StreamPlan.fewSymbols {
+            let mixed = StreamPlan.mixed(sample, previous, total: total)
+            if Double(mixed.bytes) < estimate {
+                (coder, blockSize) = (mixed.coder, mixed.blockSize)
+                estimate = Double(mixed.bytes)
+            }
+        }
         // Noise isn't worth a coder's time for a saving of a few bytes in a thousand.
         if alphabet <= 256, estimate >= Double(total) * 0.998 {
             coder = .raw
@@ -60,6 +69,26 @@ struct StreamPlan {
 
     /// Below this a coder's time doesn't matter.
     private static let manySymbols = 1 << 16
+
+    /// Up to here mixed contexts, which take some ten nanoseconds a symbol, are tried as well. They learn as they go, so there is
+    /// no head to pay for, which is much of what a small tensor takes.
+    private static let fewSymbols = 1 << 18
+
+    /// What mixed contexts take, with the symbols of the frame before or without.
+    private static func mixed(
+        _ symbols: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, total: Int
+    ) -> (coder: BlockCoder, blockSize: BlockSize, bytes: Int) {
+        // A block begins with a model that knows nothing, so there is one.
+        var blockSize = BlockSize(symbols: total, estimatedBytes: 0)
+        blockSize.log2 = 18
+        let streams = (previous == nil ? [false] : [false, true]).map {
+            encodeBlocks(symbols, .mixed(usesPrevious: $0), blockSize, previous: previous, threads: 1)
+        }
+        let best = streams.min { $0.byteCount < $1.byteCount } ?? streams[0]
+        var head: [UInt8] = []
+        best.writeHead(into: &head)
+        return (best.coder, blockSize, best.byteCount + head.count)
+    }
 
     /// The model with the least estimated bytes.
     private static func best(

@@ -208,7 +208,7 @@ struct SymbolStream: Sendable {
             coder = .raw
         case .mixed:
             let code = try reader.byte("mixed contexts")
-            guard code < 2, alphabet & 1 == 1, alphabet > 1 else {
+            guard code < 2, alphabet > 1 else {
                 throw .malformed("frame is damaged: mixed contexts \(code) of \(alphabet) symbols")
             }
             usesPrevious = code == 1

@@ -14,7 +14,7 @@ private let sampleRun = 1024
 /// - Precondition: the deltas are finite, and the sum of their squares exceeds the budget, which is positive.
 /// - Returns: nil when no step does: it would be too small for Float32, or leave more exceptions than symbols are worth.
 func searchUniform(
-    _ deltas: UnsafeBufferPointer<Float>, budget: Double, symbols: UnsafeMutablePointer<UInt16>
+    _ deltas: UnsafeBufferPointer<Float>, budget: Double, symbols: UnsafeMutablePointer<UInt16>, threads: Int
 ) -> (rule: UniformRule, outcome: UniformOutcome)? {
     let curve = withSample(deltas, curveCount) { ErrorCurve($0) }
     guard var rule = curve.rule(budget: budget * curve.part(of: deltas.count)) else { return nil }
@@ -31,7 +31,7 @@ func searchUniform(
     // The sample may mislead: what counts is the error of all.
     for attempt in 0..<32 {
         guard rule.step >= UniformValues.smallestStep, rule.step.isFinite else { return nil }
-        let outcome = quantizeUniform(deltas, rule, symbols: symbols)
+        let outcome = quantizeUniform(deltas, rule, symbols: symbols, threads: threads)
         if outcome.beyond > deltas.count / 64 + 16 { return nil }
         let miss = outcome.error / budget
         if miss <= 1, miss >= (attempt < 2 ? 0.96 : 0.9) || bracket.fineStep != nil || attempt > 8 {

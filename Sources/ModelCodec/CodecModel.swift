@@ -1,31 +1,47 @@
 import LCCheckpoint
 import Tensors
 
-/// Which tensors share a bucket table.
-public enum CodecScope: Hashable, Sendable, CaseIterable {
-    /// All floating tensors, in the order of their names.
-    case model
-    /// Each its own.
-    case tensor
+/// A model as a codec takes it: its tensors are sections of a frame, whose metadata gives back types and shapes.
+public protocol ModelContent {
+    var layout: ModelLayout { get set }
+
+    /// The bytes of a tensor.
+    func section(_ member: ModelLayout.Member) -> SectionBytes
+    /// The same as what is to become a later state.
+    func state(_ member: ModelLayout.Member) -> SectionState
 }
 
-/// A model's tensors as a codec's sections: their bytes, and the metadata that gives back types and shapes.
-///
-/// Copies share their memory.
-public struct CodecModel {
-    /// A tensor and where its bytes lie.
-    public struct Member: Equatable {
-        public var name: TensorName
-        public var dtype: DType
-        public var shape: Shape
-        var range: Range<Int>
+extension ModelContent {
+    /// In the order of their names.
+    public var tensors: [ModelLayout.Member] { layout.tensors }
+    /// What the file keeps under `__metadata__`.
+    public var metadata: [String: String] { layout.metadata }
+    /// What a reader knows who has this model as a base.
+    public var context: FrameContext { layout.context }
+
+    /// The digest of the model: of names, types, shapes, texts and bytes.
+    public func digest(threads: Int) throws(TensorFileError) -> Digest {
+        do throws(CodecError) {
+            return try StateDigest.of(
+                sections: tensors.map { ($0.name.value, $0.dtype.elementFormat, section($0)) },
+                metadata: layout.table, threads: threads)
+        } catch {
+            throw TensorFileError(error)
+        }
     }
 
-    /// In the order of their names.
-    public private(set) var tensors: [Member] = []
+    /// Why `other` can't be a target of deltas on this model; nil if it can.
+    public func difference(from other: some ModelContent) -> String? {
+        layout.difference(from: other.layout)
+    }
+}
+
+/// A model in memory. Copies share it.
+public struct CodecModel: ModelContent {
+    public typealias Member = ModelLayout.Member
+
+    public var layout: ModelLayout
     private let memory: FileMemory
-    /// What the file keeps under `__metadata__`.
-    public internal(set) var metadata: [String: String] = [:]
 
     /// Reads a file; what is changed in memory isn't changed in the file, nor the other way round.
     public init(_ path: String) throws(TensorFileError) {
@@ -35,22 +51,31 @@ public struct CodecModel {
     /// - Parameter path: the file's name, for the error's sentence.
     init(_ memory: FileMemory, path: String) throws(TensorFileError) {
         self.memory = memory
-        let index: SafetensorsIndex
-        do throws(TensorFileError) {
-            index = try Safetensors.index(of: UnsafeRawBufferPointer(memory.bytes))
-        } catch {
-            throw TensorFileError(error.kind, "\(path) isn't a valid safetensors file: \(error.message)")
+        layout = try ModelLayout(path) { () throws(TensorFileError) in
+            try Safetensors.index(of: UnsafeRawBufferPointer(memory.bytes))
         }
-        metadata = index.metadata
-        tensors = index.entries.map {
-            Member(name: $0.name, dtype: $0.dtype, shape: $0.shape, range: $0.range)
+    }
+
+    /// A model of zeros.
+    ///
+    /// - Parameter isEmpty: without memory for the elements, to be compared with another: what a small delta claims is as large
+    ///   as it likes.
+    init(_ layout: ModelLayout, isEmpty: Bool) throws(TensorFileError) {
+        // The frame's parser has checked the sections' sum against its limits.
+        guard let memory = FileMemory(zeros: isEmpty ? 0 : layout.byteCount) else {
+            throw TensorFileError(.noMemory, "there is no memory for \(layout.byteCount) bytes")
         }
+        self.layout = layout
+        self.memory = memory
     }
 
     /// The bytes of a tensor.
     public func bytes(_ member: Member) -> UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(rebasing: memory.bytes[member.range])
     }
+
+    public func section(_ member: Member) -> SectionBytes { .memory(UnsafeRawBufferPointer(bytes(member))) }
+    public func state(_ member: Member) -> SectionState { .memory(bytes(member)) }
 
     /// Writes the model, or some of its tensors, as a file. It can be made again, so nobody waits for the disk.
     public func write(to path: String, only chosen: Set<TensorName>? = nil) throws(TensorFileError) {
@@ -62,181 +87,26 @@ public struct CodecModel {
             for member in members { try write(UnsafeRawBufferPointer(bytes(member))) }
         }
     }
-
-    /// Makes a model of zeros from a frame's metadata.
-    ///
-    /// - Parameters:
-    ///   - sections: what the frame says of the same tensors; checked against it before allocating.
-    ///   - isEmpty: without memory for the elements, to be compared with another: what a small delta claims is as large
-    ///     as it likes.
-    init(table: [UInt8], sections: [SectionLayout], isEmpty: Bool) throws(TensorFileError) {
-        var reader = TableReader(table)
-        var counts: [TensorName: Int] = [:]
-        for section in sections { counts[TensorName(section.name)] = section.byteCount }
-        var size = 0
-        let tensorCount = try reader.count()
-        guard tensorCount == sections.count else { throw TableReader.damaged }
-        for _ in 0..<tensorCount {
-            let name = TensorName(try reader.text())
-            guard let dtype = DType(rawValue: try reader.text()) else { throw TableReader.damaged }
-            let rank = try reader.count()
-            guard rank <= 64 else { throw TableReader.damaged }
-            var extents: [Int] = []
-            for _ in 0..<rank { extents.append(try reader.integer()) }
-            guard let shape = Shape(extents), let byteCount = counts.removeValue(forKey: name),
-                !shape.elementCount.multipliedReportingOverflow(by: dtype.byteCount).overflow,
-                shape.elementCount * dtype.byteCount == byteCount
-            else { throw TableReader.damaged }
-            tensors.append(Member(name: name, dtype: dtype, shape: shape, range: size..<(size + byteCount)))
-            size += byteCount
-        }
-        for _ in 0..<(try reader.count()) {
-            let key = try reader.text()
-            guard metadata.updateValue(try reader.text(), forKey: key) == nil else {
-                throw TableReader.damaged
-            }
-        }
-        guard reader.isAtEnd, zip(tensors, tensors.dropFirst()).allSatisfy({ $0.name < $1.name }) else {
-            throw TableReader.damaged
-        }
-        // The frame's parser has checked the sections' sum against its limits.
-        guard let memory = FileMemory(zeros: isEmpty ? 0 : size) else {
-            throw TensorFileError(.noMemory, "there is no memory for \(size) bytes")
-        }
-        self.memory = memory
-    }
-
-    /// Types, shapes and texts, as docs/formats/run.md lays them down.
-    var table: [UInt8] {
-        var bytes: [UInt8] = []
-        func put(_ value: Int) {
-            var rest = UInt64(value)
-            while rest >= 0x80 {
-                bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-                rest >>= 7
-            }
-            bytes.append(UInt8(rest))
-        }
-        func put(_ text: String) {
-            put(text.utf8.count)
-            bytes += Array(text.utf8)
-        }
-        put(tensors.count)
-        for tensor in tensors {
-            put(tensor.name.value)
-            put(tensor.dtype.rawValue)
-            put(tensor.shape.dimensions.count)
-            for extent in tensor.shape.dimensions { put(extent) }
-        }
-        put(metadata.count)
-        for (key, text) in metadata.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
-            put(key)
-            put(text)
-        }
-        return bytes
-    }
-
-    /// Indices of the tensors of each scope: floating ones first, then the others, which are carried exactly.
-    func scopes(_ scope: CodecScope) -> [[Int]] {
-        switch scope {
-        case .tensor: return tensors.indices.map { [$0] }
-        case .model:
-            let floating = tensors.indices.filter { tensors[$0].dtype.elementFormat.isFloatingPoint }
-            let others = tensors.indices.filter { !tensors[$0].dtype.elementFormat.isFloatingPoint }
-            return [floating, others].filter { !$0.isEmpty }
-        }
-    }
-
-    /// What a reader knows who has this model as a base.
-    public var context: FrameContext {
-        FrameContext(
-            sections: tensors.map {
-                SectionLayout(
-                    name: $0.name.value, format: $0.dtype.elementFormat, elementCount: $0.shape.elementCount,
-                    scope: 0)
-            }, metadata: table)
-    }
-
-    /// The digest of the model: of names, types, shapes, texts and bytes.
-    public func digest(threads: Int) -> Digest {
-        StateDigest.of(
-            sections: tensors.map {
-                ($0.name.value, $0.dtype.elementFormat, UnsafeRawBufferPointer(bytes($0)))
-            }, metadata: table, threads: threads)
-    }
-
-    /// Why `other` can't be a target of deltas on this model; nil if it can.
-    public func difference(from other: CodecModel) -> String? {
-        func same(_ one: Member, _ two: Member) -> Bool {
-            one.name == two.name && one.dtype == two.dtype && one.shape == two.shape
-        }
-        if tensors.count == other.tensors.count, zip(tensors, other.tensors).allSatisfy(same) { return nil }
-        let own = Set(tensors.map(\.name))
-        if let extra = other.tensors.first(where: { !own.contains($0.name) }) {
-            return "tensor \(extra.name) is missing from the base"
-        }
-        for (one, two) in zip(tensors, other.tensors) where one.name != two.name {
-            return "tensor \(one.name) is missing from the target"
-        }
-        for (one, two) in zip(tensors, other.tensors) where one.dtype != two.dtype || one.shape != two.shape {
-            return "tensor \(one.name) is \(one.dtype.rawValue) \(one.shape) in the base and "
-                + "\(two.dtype.rawValue) \(two.shape) in the target"
-        }
-        return "the base has \(tensors.count) tensors and the target \(other.tensors.count)"
-    }
 }
 
-extension DType {
-    /// How the codec takes such elements.
-    var elementFormat: ElementFormat {
-        switch self {
-        case .float32: .float32
-        case .float16: .float16
-        case .bfloat16: .bfloat16
-        case .float64: .float64
-        case .bool, .uint8, .int8: .bits8
-        case .uint16, .int16: .bits16
-        case .uint32, .int32: .bits32
-        case .uint64, .int64: .bits64
+extension ModelLayout {
+    /// - Parameter path: the file's name, for the error's sentence.
+    init(_ path: String, _ index: () throws(TensorFileError) -> SafetensorsIndex) throws(TensorFileError) {
+        do throws(TensorFileError) {
+            self.init(try index())
+        } catch {
+            guard error.kind == .malformed else { throw error }
+            throw TensorFileError(error.kind, "\(path) isn't a valid safetensors file: \(error.message)")
         }
     }
 }
 
-/// Reads a model's table; nothing in it is believed.
-private struct TableReader {
-    static let damaged = TensorFileError(.malformed, "the frame's table of tensors is damaged")
-    private let bytes: [UInt8]
-    private var position = 0
-
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
-
-    var isAtEnd: Bool { position == bytes.count }
-
-    mutating func integer() throws(TensorFileError) -> Int {
-        var value: UInt64 = 0
-        for shift in stride(from: UInt64(0), to: 63, by: 7) {
-            guard position < bytes.count else { throw TableReader.damaged }
-            let byte = bytes[position]
-            position += 1
-            value |= UInt64(byte & 0x7f) << shift
-            if byte & 0x80 == 0 { return Int(value) }
+extension TensorFileError {
+    init(_ error: CodecError) {
+        switch error.kind {
+        case .unreadable: self.init(.unreadable, error.message)
+        case .unwritable: self.init(.unwritable, error.message)
+        default: self.init(.malformed, error.message)
         }
-        throw TableReader.damaged
-    }
-
-    /// A number of things that take a byte or more each.
-    mutating func count() throws(TensorFileError) -> Int {
-        let count = try integer()
-        guard count <= bytes.count - position else { throw TableReader.damaged }
-        return count
-    }
-
-    mutating func text() throws(TensorFileError) -> String {
-        let length = try count()
-        defer { position += length }
-        guard let text = String(validating: bytes[position..<(position + length)], as: UTF8.self) else {
-            throw TableReader.damaged
-        }
-        return text
     }
 }

@@ -6,21 +6,22 @@ public enum ModelFrames {
     /// Encodes a step from `state` to `target`; `state` becomes what a restore yields.
     ///
     /// - Parameter context: what a reader has from the step before; nil for the first.
-    public static func encode(
-        _ target: CodecModel, onto state: inout CodecModel, base: Digest?, inheriting context: FrameContext?,
+    public static func encode<State: ModelContent>(
+        _ target: some ModelContent, onto state: inout State, base: Digest?,
+        inheriting context: FrameContext?,
         step: Int, scope: CodecScope, settings: CodecSettings, chained: Bool, threads: Int
     ) throws(TensorFileError) -> EncodedFrame {
         var encoder = FrameEncoder(
             kind: base == nil ? .base : .delta, step: UInt64(step), baseDigest: base, inheriting: context,
             chained: chained, threads: threads)
         do throws(CodecError) {
-            try encoder.add(metadata: target.table)
+            try encoder.add(metadata: target.layout.table)
         } catch {
             throw TensorFileError(
                 .malformed, "names, shapes and metadata are too long for a frame: \(error)")
         }
         do throws(CodecError) {
-            for members in target.scopes(scope) {
+            for members in target.layout.scopes(scope) {
                 var own = settings
                 var sources: [SectionSource] = []
                 for index in members {
@@ -30,15 +31,15 @@ public enum ModelFrames {
                     sources.append(
                         SectionSource(
                             name: member.name.value, format: format,
-                            target: UnsafeRawBufferPointer(target.bytes(member)),
-                            reconstruction: state.bytes(state.tensors[index])))
+                            target: target.section(member), reconstruction: state.state(state.tensors[index]))
+                    )
                 }
                 try encoder.add(scope: sources, settings: own)
             }
         } catch {
-            throw TensorFileError(.malformed, "\(error)")
+            throw TensorFileError(error)
         }
-        state.metadata = target.metadata
+        state.layout.metadata = target.metadata
         return encoder.finish()
     }
 
@@ -79,7 +80,7 @@ public enum ModelFrames {
         do throws(CodecError) {
             let context = try frame.apply(
                 toBytes: sections, expectingBase: digest, chained: chained, threads: threads)
-            state?.metadata = described.metadata
+            state?.layout.metadata = described.metadata
             return context
         } catch {
             throw malformed(file, error)
@@ -88,10 +89,13 @@ public enum ModelFrames {
 
     /// The model that a frame's metadata describes: of zeros for a base, without elements for a delta.
     public static func description(of frame: Frame, file: String) throws(TensorFileError) -> CodecModel {
+        try CodecModel(layout(of: frame, file: file), isEmpty: frame.header.kind == .delta)
+    }
+
+    /// What a frame's metadata says of the model.
+    static func layout(of frame: Frame, file: String) throws(TensorFileError) -> ModelLayout {
         do throws(TensorFileError) {
-            let model = try CodecModel(
-                table: frame.header.metadata, sections: frame.header.sections,
-                isEmpty: frame.header.kind == .delta)
+            let model = try ModelLayout(table: frame.header.metadata, sections: frame.header.sections)
             var formats: [TensorName: ElementFormat] = [:]
             for tensor in model.tensors { formats[tensor.name] = tensor.dtype.elementFormat }
             for section in frame.header.sections where formats[TensorName(section.name)] != section.format {

@@ -37,7 +37,7 @@ public final class FileMemory: @unchecked Sendable {
         }
     }
 
-    private static func open(_ path: String) throws(TensorFileError) -> (descriptor: Int32, size: Int) {
+    static func open(_ path: String) throws(TensorFileError) -> (descriptor: Int32, size: Int) {
         // Without O_NONBLOCK a pipe without a writer would keep us waiting for ever.
         let descriptor = systemOpen(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw unreadable(path, errno) }
@@ -73,7 +73,7 @@ public final class FileMemory: @unchecked Sendable {
         if let start = bytes.baseAddress { munmap(start, bytes.count) }
     }
 
-    private static func unreadable(_ path: String, _ code: Int32) -> TensorFileError {
+    static func unreadable(_ path: String, _ code: Int32) -> TensorFileError {
         TensorFileError(
             .unreadable,
             "can't read \(path): \(strerror(code).map { String(cString: $0) } ?? "error \(code)")")

@@ -95,7 +95,7 @@ public enum Files {
 }
 
 /// Appends parts to a file that is being written.
-public struct PartWriter {
+public struct PartWriter: Sendable {
     fileprivate let descriptor: Int32
     fileprivate let path: String
 
@@ -109,6 +109,19 @@ public struct PartWriter {
         var done = 0
         while done < bytes.count {
             let written = write(descriptor, bytes.baseAddress.unsafelyUnwrapped + done, bytes.count - done)
+            if written < 0, errno == EINTR { continue }
+            guard written > 0 else { throw Files.unwritable(path, errno) }
+            done += written
+        }
+    }
+
+    /// Writes a part somewhere, whatever the order; several threads may do so at once.
+    public func put(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(TensorFileError) {
+        var done = 0
+        while done < bytes.count {
+            let written = pwrite(
+                descriptor, bytes.baseAddress.unsafelyUnwrapped + done, bytes.count - done,
+                off_t(offset + done))
             if written < 0, errno == EINTR { continue }
             guard written > 0 else { throw Files.unwritable(path, errno) }
             done += written

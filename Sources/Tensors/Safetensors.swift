@@ -48,22 +48,59 @@ public enum Safetensors {
 
     /// What a file's header says, checked against the file's size; the tensors themselves aren't touched.
     ///
-    /// - Parameter bytes: the whole file, for example mapped into memory.
+    /// - Parameter bytes: the whole file.
     public static func index(of bytes: UnsafeRawBufferPointer) throws(TensorFileError) -> SafetensorsIndex {
-        guard bytes.count >= 8 else {
-            throw malformed("it has \(bytes.count) bytes, less than a header's length")
+        let start = UnsafeRawBufferPointer(rebasing: bytes.prefix(8))
+        let end = try headerEnd(start, fileBytes: bytes.count)
+        return try index(ofHeader: UnsafeRawBufferPointer(rebasing: bytes[..<end]), fileBytes: bytes.count)
+    }
+
+    /// The same for a file that memory doesn't hold: only its header is read.
+    public static func index(of file: FileSource) throws(TensorFileError) -> SafetensorsIndex {
+        let end = try withStart(of: file, count: min(8, file.size)) { (start) throws(TensorFileError) in
+            try headerEnd(start, fileBytes: file.size)
         }
-        let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
-        guard length <= UInt64(maximumHeaderBytes), length <= UInt64(bytes.count - 8) else {
-            throw malformed("its header claims \(length) bytes and the file has \(bytes.count)")
+        return try withStart(of: file, count: end) { (header) throws(TensorFileError) in
+            try index(ofHeader: header, fileBytes: file.size)
         }
-        let header = UnsafeRawBufferPointer(rebasing: bytes[8..<(8 + Int(length))])
+    }
+
+    private static func withStart<Result>(
+        of file: FileSource, count: Int,
+        _ body: (UnsafeRawBufferPointer) throws(TensorFileError) -> Result
+    ) throws(TensorFileError) -> Result {
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 8)
+        defer { bytes.deallocate() }
+        try file.read(at: 0, into: bytes)
+        return try body(UnsafeRawBufferPointer(bytes))
+    }
+
+    /// Where the data begins.
+    ///
+    /// - Parameter start: the file's first eight bytes, or all if there are less.
+    private static func headerEnd(
+        _ start: UnsafeRawBufferPointer, fileBytes: Int
+    ) throws(TensorFileError) -> Int {
+        guard start.count == 8 else {
+            throw malformed("it has \(fileBytes) bytes, less than a header's length")
+        }
+        let length = UInt64(littleEndian: start.loadUnaligned(as: UInt64.self))
+        guard length <= UInt64(maximumHeaderBytes), length <= UInt64(fileBytes - 8) else {
+            throw malformed("its header claims \(length) bytes and the file has \(fileBytes)")
+        }
+        return 8 + Int(length)
+    }
+
+    /// - Parameter bytes: the file's bytes before the data.
+    private static func index(
+        ofHeader bytes: UnsafeRawBufferPointer, fileBytes: Int
+    ) throws(TensorFileError) -> SafetensorsIndex {
+        let header = UnsafeRawBufferPointer(rebasing: bytes[8...])
         guard header.first == UInt8(ascii: "{") else { throw malformed("its header is no JSON object") }
         var parser = JSONParser(header)
         guard case .object(let members) = try parser.parse() else {
             throw malformed("its header is no JSON object")
         }
-        let data = UnsafeRawBufferPointer(rebasing: bytes[(8 + Int(length))...])
         var metadata: [String: String] = [:]
         var entries: [Entry] = []
         for member in members {
@@ -73,17 +110,16 @@ public enum Safetensors {
                 entries.append(try Entry(name: member.key, member.value))
             }
         }
-        try checkCoverage(entries, dataBytes: data.count)
+        try checkCoverage(entries, dataBytes: fileBytes - bytes.count)
         entries.sort { $0.name < $1.name }
         for (one, next) in zip(entries, entries.dropFirst()) where one.name == next.name {
             throw malformed("tensor \(one.name) comes twice")
         }
         return SafetensorsIndex(
             entries: entries.map {
-                let start = 8 + Int(length)
-                return SafetensorsIndex.Entry(
+                SafetensorsIndex.Entry(
                     name: $0.name, dtype: $0.dtype, shape: $0.shape,
-                    range: (start + $0.range.lowerBound)..<(start + $0.range.upperBound))
+                    range: (bytes.count + $0.range.lowerBound)..<(bytes.count + $0.range.upperBound))
             }, metadata: metadata)
     }
 

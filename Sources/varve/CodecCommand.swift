@@ -106,8 +106,8 @@ struct CodecEncode: ParsableCommand {
     func run() throws {
         let (scope, settings) = try options.resolve()
         let threads = try options.parallel.resolve()
-        var state = try CodecModel(base)
-        let live = try CodecModel(target)
+        var state = try ModelFile(base)
+        let live = try ModelFile(target)
         if let difference = state.difference(from: live) {
             throw CommandFailure(
                 "\(target) can't be a delta on \(base): \(difference)", exitCode: CommandFailure.malformed)
@@ -115,7 +115,12 @@ struct CodecEncode: ParsableCommand {
         let frame = try ModelFrames.encode(
             live, onto: &state, base: state.digest(threads: threads), inheriting: state.context, step: 1,
             scope: scope, settings: settings, chained: false, threads: threads)
-        try Files.writeAtomically(output) { (write) throws(TensorFileError) in try write(frame.bytes) }
+        try state.checkUnchanged()
+        try live.checkUnchanged()
+        // As with every conversion from file to file, it can be made again, so nobody waits for the disk.
+        try Files.writeAtomically(output, durable: false) { (write) throws(TensorFileError) in
+            try write(frame.bytes)
+        }
         let summary = CodecSummary(frame)
         print(options.json ? jsonObject(summary.members) : summary.line)
     }
@@ -143,14 +148,18 @@ struct CodecDecode: ParsableCommand {
 
     func run() throws {
         let threads = try parallel.resolve()
-        var state: CodecModel? = try CodecModel(base)
+        let state = try ModelFile(base)
         let memory = try FileMemory(reading: delta)
         let frame = try ModelFrames.parse(
-            UnsafeRawBufferPointer(memory.bytes), inheriting: state?.context, file: delta, keptBy: memory)
-        _ = try ModelFrames.apply(
-            frame, to: &state, digest: state?.digest(threads: threads), file: delta, chained: false,
-            threads: threads)
-        try state?.write(to: output)
+            UnsafeRawBufferPointer(memory.bytes), inheriting: state.context, file: delta, keptBy: memory)
+        if frame.header.kind == .delta {
+            try state.write(to: output, applying: frame, file: delta, threads: threads)
+        } else {
+            var whole: CodecModel?
+            _ = try ModelFrames.apply(
+                frame, to: &whole, digest: nil, file: delta, chained: false, threads: threads)
+            try whole?.write(to: output)
+        }
         let digest = frame.header.stateDigest
         print(json ? jsonObject([("digest", jsonQuoted("\(digest)"))]) : "digest \(digest)")
     }

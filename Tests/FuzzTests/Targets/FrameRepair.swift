@@ -84,7 +84,8 @@ enum FrameRepair {
                 !frame.header.sections.isEmpty || frame.scopes.isEmpty
             else { return nil }
             do {
-                _ = try frame.decode(memory.bytes, wanted: nil, keepsHistory: false, threads: 1)
+                _ = try frame.decode(
+                    memory.bytes.map { .memory($0) }, wanted: nil, keepsHistory: false, threads: 1)
             } catch {
                 return nil
             }

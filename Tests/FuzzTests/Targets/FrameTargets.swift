@@ -79,8 +79,11 @@ enum FrameTarget {
         let deltas = SeedFrames.settings.flatMap { settings in
             let deltas = SeedFrames.chain(settings, count: 300).dropFirst()
             // After other symbols than the writer's, mixed contexts hardly come to a sound end.
-            if case .auto = settings.kind { return Array(deltas.prefix(1)) }
-            return Array(deltas)
+            switch settings.kind {
+            case .auto: return Array(deltas.prefix(1))
+            case .lc where settings.entropy == .best: return Array(deltas.prefix(1))
+            case .lc, .exact: return Array(deltas)
+            }
         }
         return deltas + [SeedFrames.chain(SeedFrames.settings[0], count: 300)[0]]
     }

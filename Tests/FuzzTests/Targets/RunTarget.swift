@@ -26,7 +26,7 @@ enum RunTarget {
                 digest = frame.header.stateDigest
             }
             guard let state else { return false }
-            demand(state.digest(threads: 1) == digest, "the model isn't the frame's state")
+            demand(try state.digest(threads: 1) == digest, "the model isn't the frame's state")
             for member in state.tensors.prefix(3) { slice(member, of: state, frames) }
             return true
         } catch {

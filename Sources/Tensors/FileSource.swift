@@ -1,0 +1,68 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// An ordinary file that is read in pieces, by several threads at once: nothing of it stays in memory.
+public final class FileSource: Sendable {
+    public let path: String
+    public let size: Int
+    private let descriptor: Int32
+    private let state: FileState
+
+    public init(_ path: String) throws(TensorFileError) {
+        (descriptor, size) = try FileMemory.open(path)
+        self.path = path
+        state = FileState(of: descriptor)
+    }
+
+    /// Fills `buffer` from the file's bytes from `offset` on.
+    public func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(TensorFileError) {
+        var done = 0
+        while done < buffer.count {
+            let got = pread(
+                descriptor, buffer.baseAddress.unsafelyUnwrapped + done, buffer.count - done,
+                off_t(offset + done))
+            if got < 0, errno == EINTR { continue }
+            guard got > 0 else {
+                throw got < 0 ? FileMemory.unreadable(path, errno) : FileSource.changed(path)
+            }
+            done += got
+        }
+    }
+
+    /// Throws if the file was changed since it was opened, as far as its size and times tell.
+    public func checkUnchanged() throws(TensorFileError) {
+        guard FileState(of: descriptor) == state else { throw FileSource.changed(path) }
+    }
+
+    private static func changed(_ path: String) -> TensorFileError {
+        TensorFileError(.unreadable, "can't read \(path): it was changed while it was read")
+    }
+
+    deinit { close(descriptor) }
+}
+
+/// What changes when somebody writes to a file.
+private struct FileState: Hashable {
+    private var size: Int
+    private var modified: [Int]
+
+    init(of descriptor: Int32) {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else {
+            (size, modified) = (-1, [])
+            return
+        }
+        size = Int(status.st_size)
+        #if canImport(Darwin)
+            let time = status.st_mtimespec
+        #else
+            let time = status.st_mtim
+        #endif
+        modified = [Int(time.tv_sec), Int(time.tv_nsec)]
+    }
+}
