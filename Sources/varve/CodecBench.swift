@@ -1,5 +1,4 @@
 import ArgumentParser
-import CBenchLoops
 import CZstd
 import LCCheckpoint
 import Tensors
@@ -14,6 +13,8 @@ struct CodecBench: ParsableCommand {
             Every round times everything once, in turn, and medians are over rounds, because machines are noisy. Encoding \
             includes the update of the reconstruction, the statistics, the digest of the reconstruction and the frame's \
             checksums; decoding includes the frame's checksum, the addition to the state, and the digest that proves it.
+            The floor is what encoding can't do without: one pass over both states to find the largest delta, one that \
+            changes the reconstruction, and its digest, without a symbol being found or coded.
 
             Example:
               varve bench codec --json
@@ -101,142 +102,6 @@ struct Timings {
     func ratio(_ one: String, _ two: String) -> Double {
         let ratios = zip(seconds[one] ?? [], seconds[two] ?? []).map { $0 / $1 }.sorted()
         return ratios.isEmpty ? .nan : ratios[ratios.count / 2]
-    }
-}
-
-/// One workload, timed round after round.
-private final class CodecTrial {
-    let workload: Workload
-    let bits: Int
-    var timings = Timings()
-    private let base: [Float]
-    private let target: [Float]
-    private var work: [Float]
-    private var loop: [Float]
-    private var packed: [UInt8]
-    private var statistics: FrameStatistics?
-    private var zstdBytes: [Int32: Int] = [:]
-
-    init(_ workload: Workload, elements: Int, bits: Int) {
-        self.workload = workload
-        self.bits = bits
-        (base, target) = BenchNumbers.states(workload, elements: elements)
-        work = base
-        loop = base
-        packed = [UInt8](repeating: 0, count: ZSTD_compressBound(4 * elements))
-    }
-
-    private func digest(_ state: [Float]) -> Digest {
-        state.withUnsafeBufferPointer { StateDigest.of(sections: [$0], names: ["p"], metadata: []) }
-    }
-
-    private func encode(threads: Int) -> EncodedFrame {
-        var encoder = FrameEncoder(kind: .delta, step: 1, baseDigest: known, threads: threads)
-        let failure: CodecError? = target.withUnsafeBufferPointer { target in
-            work.withUnsafeMutableBufferPointer { work in
-                do throws(CodecError) {
-                    try encoder.add(
-                        section: "p", target: target, reconstruction: work,
-                        settings: CodecSettings(kind: .lc(bits: bits)))
-                    return nil
-                } catch {
-                    return error
-                }
-            }
-        }
-        precondition(failure == nil, "the bench's own state can be encoded")
-        return encoder.finish()
-    }
-
-    private func decode(_ bytes: [UInt8], threads: Int) {
-        let failure: CodecError? = bytes.withUnsafeBytes { bytes in
-            work.withUnsafeMutableBufferPointer { work in
-                do throws(CodecError) {
-                    try Frame(parsing: bytes).apply(to: [work], expectingBase: known, threads: threads)
-                    return nil
-                } catch {
-                    return error
-                }
-            }
-        }
-        precondition(failure == nil, "the bench's own frame can be decoded")
-    }
-
-    private lazy var known = digest(base)
-
-    private func reset() {
-        base.withUnsafeBufferPointer { base in
-            _ = work.withUnsafeMutableBufferPointer { $0.update(fromContentsOf: base) }
-        }
-    }
-
-    func round() {
-        let count = base.count
-        timings.time("memcpy") {
-            loop.withUnsafeMutableBytes { loop in target.withUnsafeBytes { loop.copyMemory(from: $0) } }
-        }
-        timings.time("subtract") { bench_subtract(target, base, &loop, count) }
-        timings.time("subtract_swift") {
-            loop.withUnsafeMutableBufferPointer { loop in
-                target.withUnsafeBufferPointer { target in
-                    base.withUnsafeBufferPointer { base in
-                        for index in 0..<count { loop[index] = target[index] - base[index] }
-                    }
-                }
-            }
-        }
-        for threads in [1, 2] {
-            reset()
-            var frame: EncodedFrame?
-            timings.time("encode_\(threads)") { frame = encode(threads: threads) }
-            guard let frame else { continue }
-            statistics = frame.statistics
-            reset()
-            timings.time("decode_\(threads)") { decode(frame.bytes, threads: threads) }
-        }
-        for level: Int32 in [1, 3] {
-            timings.time("zstd_\(level)") {
-                zstdBytes[level] = ZSTD_compress(&packed, packed.count, target, 4 * count, level)
-            }
-        }
-    }
-
-    /// The subtraction in C or in Swift, whichever is faster.
-    private var subtraction: String {
-        timings.median("subtract") <= timings.median("subtract_swift") ? "subtract" : "subtract_swift"
-    }
-
-    private var figures: [(key: String, value: Double)] {
-        let count = Double(base.count)
-        var figures: [(String, Double)] = [
-            ("entropy_bits", statistics?.entropyBits ?? .nan), ("ratio", statistics?.ratio ?? .nan),
-            ("bits_per_element", 8 * Double(statistics?.encodedBytes ?? 0) / count),
-        ]
-        for name in timings.seconds.keys.sorted() {
-            figures.append(("\(name)_ns_per_element", timings.median(name) * 1e9 / count))
-        }
-        figures += [
-            ("encode_vs_subtract", timings.ratio(subtraction, "encode_1")),
-            ("decode_vs_subtract", timings.ratio(subtraction, "decode_1")),
-            ("encode_vs_memcpy", timings.ratio("memcpy", "encode_1")),
-            ("decode_vs_memcpy", timings.ratio("memcpy", "decode_1")),
-            ("encode_vs_zstd_1", timings.ratio("zstd_1", "encode_1")),
-            ("encode_vs_zstd_3", timings.ratio("zstd_3", "encode_1")),
-            ("encode_two_cores", timings.ratio("encode_1", "encode_2")),
-            ("decode_two_cores", timings.ratio("decode_1", "decode_2")),
-            ("zstd_1_ratio", 4 * count / Double(zstdBytes[1] ?? 0)),
-            ("zstd_3_ratio", 4 * count / Double(zstdBytes[3] ?? 0)),
-        ]
-        return figures
-    }
-
-    var object: String {
-        jsonObject(
-            [("workload", jsonQuoted(workload.rawValue))] + figures.map { ($0.key, jsonNumber($0.value)) })
-    }
-
-    var text: String {
-        (["\(workload.rawValue):"] + figures.map { "  \($0.key) \($0.value)" }).joined(separator: "\n")
     }
 }
 
