@@ -15,7 +15,21 @@ struct AppendChecker: Sendable {
         var underWay: [UInt64: (payload: String, stores: Set<Int>)] = [:]
         var durable: Set<UInt64> = []
         /// Acknowledged before it was sent: of an append of the same payload in an epoch before. It stands there all the same.
-        var early: [UInt64: (payload: String, stores: Set<Int>)] = [:]
+        /// By step and payload.
+        var early: [UInt64: [String: Set<Int>]] = [:]
+
+        mutating func heardEarly(_ store: Int, _ step: UInt64, _ payload: String) {
+            guard !durable.contains(step), underWay[step] == nil else { return }
+            early[step, default: [:]][payload, default: []].insert(store)
+            if early.count > 64 { early.removeValue(forKey: early.keys.min()!) }
+        }
+
+        mutating func sent(_ part: PartFact) {
+            states[part.step] = part.stateDigest
+            if states.count > 256 { states.removeValue(forKey: states.keys.min()!) }
+            guard !durable.contains(part.step), underWay[part.step] == nil else { return }
+            underWay[part.step] = (part.payload, early.removeValue(forKey: part.step)?[part.payload] ?? [])
+        }
     }
 
     private let run: RunFacts
@@ -23,6 +37,8 @@ struct AppendChecker: Sendable {
     private var byLine: [Place: String] = [:]
     private var byEpoch: [Place: String] = [:]
     private var states: [KeyFact: String] = [:]
+    /// To which state each payload leads that was ever sent.
+    private var leadsTo: [HeldFact: String] = [:]
 
     init(run: RunFacts) { self.run = run }
 
@@ -33,7 +49,8 @@ struct AppendChecker: Sendable {
         case .appended(let part): appended(part, process, &findings)
         case .heard(let store, let step, let payload):
             guard writers[process]?.underWay[step]?.payload == payload else {
-                return heardEarly(store, step, payload, process)
+                writers[process]?.heardEarly(store, step, payload)
+                return
             }
             writers[process]!.underWay[step]!.stores.insert(store)
             if writers[process]!.underWay[step]!.stores.count >= run.writeQuorum {
@@ -44,30 +61,17 @@ struct AppendChecker: Sendable {
             guard run.checkpointEvery > 0 else { return }
             findings.count(.boundedLoss)
             findings.count(.boundedMemory)
-            let waiting = writers[process]?.underWay.keys.sorted() ?? []
+            guard let waiting = writers[process]?.underWay else { return }
             if waiting.count >= run.maxLag {
                 findings.fail(
                     .boundedLoss,
-                    "\(process.node) applies step \(version) while the checkpoints \(waiting) wait for their quorum, and at most \(run.maxLag) may"
+                    "\(process.node) applies step \(version) while the checkpoints \(waiting.keys.sorted()) wait for their quorum, and at most \(run.maxLag) may"
                 )
             }
         case .opened, .writing, .synced, .acknowledged, .promised, .compacting, .computed, .led, .persisting,
             .persisted, .announced, .progress, .fencing, .restoring, .alarm, .fault:
             break
         }
-    }
-
-    private mutating func heardEarly(
-        _ store: Int, _ step: UInt64, _ payload: String, _ process: ProcessFact
-    ) {
-        guard var writer = writers[process], !writer.durable.contains(step), writer.underWay[step] == nil
-        else {
-            return
-        }
-        let known = writer.early[step].flatMap { $0.payload == payload ? $0.stores : nil } ?? []
-        writer.early[step] = (payload, known.union([store]))
-        if writer.early.count > 64 { writer.early.removeValue(forKey: writer.early.keys.min()!) }
-        writers[process] = writer
     }
 
     private mutating func appended(_ part: PartFact, _ process: ProcessFact, _ findings: inout Findings) {
@@ -87,21 +91,16 @@ struct AppendChecker: Sendable {
         byLine[line] = part.payload
         byEpoch[epoch] = part.payload
 
-        var writer = writers[process] ?? Writer()
         findings.count(.chained)
-        if let base = part.baseStep, base >= part.step || writer.states[base] != part.baseDigest {
+        if let base = part.baseStep, base >= part.step || !knows(base, part.baseDigest, part.shard, process) {
+            let known = writers[process]?.states[base] ?? "none"
             findings.fail(
                 .chained,
-                "step \(part.step) of shard-\(part.shard) builds on a state \(part.baseDigest) of step \(base), where the shard had \(writer.states[base] ?? "none")"
+                "step \(part.step) of shard-\(part.shard) builds on a state \(part.baseDigest) of step \(base), where the shard had \(known)"
             )
         }
-        writer.states[part.step] = part.stateDigest
-        if writer.states.count > 256 { writer.states.removeValue(forKey: writer.states.keys.min()!) }
-        if !writer.durable.contains(part.step), writer.underWay[part.step] == nil {
-            let early = writer.early.removeValue(forKey: part.step)
-            writer.underWay[part.step] = (part.payload, early?.payload == part.payload ? early!.stores : [])
-        }
-        writers[process] = writer
+        leadsTo[HeldFact(shard: part.shard, step: part.step, payload: part.payload)] = part.stateDigest
+        writers[process, default: Writer()].sent(part)
 
         guard run.isReproducible else { return }
         findings.count(.deterministic)
@@ -113,5 +112,16 @@ struct AppendChecker: Sendable {
             )
         }
         states[key] = part.stateDigest
+    }
+
+    /// Whether a process's next delta may build on a state: one that it sent or restored or, where it had no need to send
+    /// the step, one that a quorum acknowledged to it early.
+    private func knows(_ step: UInt64, _ state: String, _ shard: UInt32, _ process: ProcessFact) -> Bool {
+        guard let writer = writers[process] else { return false }
+        if let sent = writer.states[step] { return sent == state }
+        return (writer.early[step] ?? [:]).contains { payload, stores in
+            stores.count >= run.writeQuorum
+                && leadsTo[HeldFact(shard: shard, step: step, payload: payload)] == state
+        }
     }
 }

@@ -17,6 +17,8 @@ struct CommitChecker: Sendable {
     private var persistedEpoch: UInt64 = 0
     private var persistedStep: Int64 = -1
     private var digests: [UInt64: String] = [:]
+    /// The payloads of commits that are known to be in the database.
+    private(set) var committed: [KeyFact: String] = [:]
     /// Commits that are to be held against what the stores have.
     private var open: [ManifestFact] = []
 
@@ -96,6 +98,9 @@ struct CommitChecker: Sendable {
                     .monotonic, "step \(manifest.step) was committed before with another digest")
             }
             digests[manifest.step] = manifest.digest
+            for part in manifest.parts {
+                committed[KeyFact(shard: part.shard, step: part.step)] = part.payload
+            }
         }
     }
 

@@ -44,6 +44,8 @@ public struct RunFacts: Sendable {
     public var shards: Int
     public var workers: Int
     public var stores: Int
+    /// Stores that hold each shard's parts.
+    public var replicas: Int
     public var writeQuorum: Int
     /// Nil: `asp`.
     public var staleness: Int?
@@ -57,6 +59,7 @@ public struct RunFacts: Sendable {
         shards = settings.shards
         workers = settings.workers
         stores = settings.stores
+        replicas = settings.replicas
         writeQuorum = settings.writeQuorum
         staleness = settings.staleness
         checkpointEvery = settings.checkpointEvery

@@ -48,6 +48,7 @@ public struct InvariantSuite: Sendable {
 
     /// What lacks its cause in all that was observed.
     public mutating func settle() {
+        stores.settle(committed: commits.committed, &findings)
         commits.settle(holders: stores.holders, &findings)
         gradients.settle(&findings)
         restores.settle(diskWasHurt: stores.diskWasHurt, &findings)

@@ -1,7 +1,8 @@
 import MachineCore
 
-/// Recoveries: `proved` and `atomic` (what is restored), `deterministic` (the same bits each time), `bounded-loss` (how
-/// far back it goes, and what is said of it), `honest` (users are told of steps that were done).
+/// Recoveries: `proved` and `atomic` (what is restored), `fenced` (nobody older can write any more), `deterministic` (the
+/// same bits each time), `bounded-loss` (how far back it goes, and what is said of it), `honest` (users are told of steps
+/// that were done).
 struct RestoreChecker: Sendable {
     private struct Choice {
         var line: UInt64
@@ -32,6 +33,8 @@ struct RestoreChecker: Sendable {
     /// By coordinator: the newest step that it knows to be done, and what it knew when the recovery began.
     private var known: [ProcessFact: UInt64] = [:]
     private var knownAtFence: [ProcessFact: UInt64] = [:]
+    /// By store, the newest epoch that it has promised.
+    private var promised: [Int: UInt64] = [:]
 
     init(run: RunFacts) { self.run = run }
 
@@ -55,7 +58,8 @@ struct RestoreChecker: Sendable {
             began(process, line, step, stateDigest, values, &findings)
             stands(process.index, line, version)
         case .applied(let line, let version, _): stands(process.index, line, version)
-        case .opened, .writing, .synced, .acknowledged, .promised, .compacting, .computed, .appended, .heard,
+        case .promised(let epoch): promised[process.index] = max(promised[process.index] ?? 0, epoch)
+        case .opened, .writing, .synced, .acknowledged, .compacting, .computed, .appended, .heard,
             .persisted, .announced, .alarm, .fault:
             break
         }
@@ -112,7 +116,10 @@ struct RestoreChecker: Sendable {
     mutating func settle(diskWasHurt: Bool, _ findings: inout Findings) {
         for begun in begun { check(begun, &findings) }
         begun = []
-        if !diskWasHurt { for choice in open { check(choice, &findings) } }
+        for choice in open {
+            checkFence(choice, &findings)
+            if !diskWasHurt { check(choice, &findings) }
+        }
         open = []
         // Users are told of a step when every shard has taken its gradients, which it may apply a little later.
         let slack = UInt64(run.staleness ?? RunSettings.maxWindow)
@@ -147,6 +154,20 @@ struct RestoreChecker: Sendable {
             findings.fail(
                 .proved,
                 "shard-\(begun.shard) restored step \(begun.step) with the digest \(begun.stateDigest), which no commit names"
+            )
+        }
+    }
+
+    /// So many stores have promised the new timeline's epoch that no older writer can reach a write quorum on any shard's.
+    private func checkFence(_ choice: Choice, _ findings: inout Findings) {
+        findings.count(.fenced)
+        for shard in 0..<run.shards {
+            let replicas = Placement.stores(ofShard: shard, stores: run.stores, replicas: run.replicas)
+            let sworn = replicas.count { promised[$0.index] ?? 0 >= choice.line }
+            guard replicas.count - sworn >= run.writeQuorum else { continue }
+            findings.fail(
+                .fenced,
+                "timeline \(choice.line) began when \(sworn) of the \(replicas.count) stores of shard-\(shard) had promised it: an older writer could still reach \(run.writeQuorum)"
             )
         }
     }

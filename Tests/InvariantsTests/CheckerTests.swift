@@ -56,6 +56,12 @@ import Testing
             .durable, "a commit told of before it is in the database",
             [(Facts.coordinator, .announced(epoch: 2, committedStep: 2))]),
         Case(
+            .durable, "a committed record that another one replaces",
+            [
+                (Facts.store(0), .writing(records: [Facts.held(1, "other")], promise: 0)),
+                (Facts.store(0), .synced),
+            ]),
+        Case(
             .atomic, "a commit of two steps",
             [
                 (
@@ -97,6 +103,14 @@ import Testing
                     .persisting(state: Facts.state(epoch: 2, committed: 1), commits: [])
                 ),
                 (Facts.coordinator, .persisted),
+            ]),
+        Case(
+            .fenced, "a timeline that begins before enough stores have promised it",
+            [
+                (
+                    Facts.coordinator,
+                    .restoring(line: 3, step: 1, version: 1, shards: [0], heard: [0, 1], lost: nil)
+                )
             ]),
         Case(
             .singleWriter, "two payloads for one step",
@@ -170,6 +184,21 @@ import Testing
             let found = Facts.check(example.facts, order: order)
             #expect(found.contains { $0.invariant == example.invariant }, "\(order): \(found)")
         }
+    }
+
+    /// A shard need not send what a quorum has acknowledged before: its next delta builds on it.
+    @Test(arguments: [1, 2]) func aDeltaMayBuildOnWhatAQuorumAcknowledgedEarly(acknowledgements: Int) {
+        let next = ProcessFact(node: "shard-0", incarnation: 9)
+        var facts: [(ProcessFact, Observation)] = [
+            (Facts.shard, .appended(part: Facts.part(step: 2, payload: "p", base: 1))),
+            (next, .began(line: 3, step: 1, version: 1, stateDigest: "state-1", parameters: "p")),
+        ]
+        for store in 0..<acknowledgements {
+            facts.append((next, .heard(store: store, step: 2, payload: "p")))
+        }
+        facts.append((next, .appended(part: Facts.part(step: 3, payload: "q", base: 2, line: 3))))
+        let isChained = !Facts.check(facts).contains { $0.invariant == .chained }
+        #expect(isChained == (acknowledgements == 2))
     }
 
     /// A disk that lost a wiped store's records is no fault of the store.
