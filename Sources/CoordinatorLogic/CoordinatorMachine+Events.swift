@@ -27,13 +27,17 @@ extension CoordinatorMachine {
         if let persisting { stable = persisting }
         persisting = nil
         var announces = false
+        // Made once for all who have joined: it names every member.
+        var view: View?
         for continuation in done {
             switch continuation {
             case .announce: announces = true
             case .joined(let node, let nonce, let asker):
                 announces = true
                 guard let member = member(node), member.nonce == nonce else { continue }
-                answerJoin(member, to: asker, into: &effects)
+                let known = view ?? self.view
+                view = known
+                answerJoin(member, known, to: asker, into: &effects)
             case .committed(let manifests): committed(manifests, at: now, into: &effects)
             case .fence:
                 announces = true
@@ -183,11 +187,13 @@ extension CoordinatorMachine {
             acknowledged[slot] = item.step
         }
         // A worker that died takes its last reports with it: a step is told of when it, or a later one, is complete.
-        let complete = losses.filter { $0.value.count == settings.workers }.keys.max() ?? 0
+        var complete: UInt64 = 0
+        for (step, known) in losses where known.count == settings.workers { complete = max(complete, step) }
         let whole = losses.keys.sorted().filter { $0 <= complete || losses.count > 256 }
         for step in whole {
-            let values = losses.removeValue(forKey: step)!.values
-            let loss = values.reduce(0, +) / Float(values.count)
+            let own = losses.removeValue(forKey: step)!
+            // In the order of the slots: another one would round differently.
+            let loss = own.keys.sorted().reduce(0) { $0 + own[$1]! } / Float(own.count)
             stepDone(step, loss: loss, at: now, into: &effects)
         }
     }

@@ -14,7 +14,7 @@ extension CoordinatorMachine {
             effects.send(.refused(refusal), to: asker)
         }
         if let known = durable.members.first(where: { $0.nonce == join.nonce && join.nonce != 0 }) {
-            if pending.isEmpty && !dirty { answerJoin(known, to: asker, into: &effects) }
+            if pending.isEmpty && !dirty { answerJoin(known, view, to: asker, into: &effects) }
             return
         }
         guard let role = Role(rawValue: join.role), let places = places(of: role) else {
@@ -88,7 +88,7 @@ extension CoordinatorMachine {
         }
     }
 
-    func answerJoin(_ member: Member, to asker: NodeID, into effects: inout Effects<Action>) {
+    func answerJoin(_ member: Member, _ view: View, to asker: NodeID, into effects: inout Effects<Action>) {
         var joined = Joined()
         joined.nonce = member.nonce
         joined.node = member.node

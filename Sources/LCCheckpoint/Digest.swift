@@ -34,7 +34,18 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// 32 hexadecimal digits in lower case.
-    public var description: String { Digest.hex(high) + Digest.hex(low) }
+    public var description: String {
+        String(unsafeUninitializedCapacity: 32) { digits in
+            for (half, word) in [high, low].enumerated() {
+                for place in 0..<16 {
+                    let digit = UInt8(word >> (60 - 4 * UInt64(place)) & 15)
+                    digits[16 * half + place] =
+                        digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit
+                }
+            }
+            return 32
+        }
+    }
 
     /// The digest of some bytes, with seed 0.
     public static func of(_ bytes: UnsafeRawBufferPointer) -> Digest {
@@ -44,11 +55,6 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
         }
         let hash = XXH3_128bits(bytes.baseAddress, bytes.count)
         return Digest(high: hash.high64, low: hash.low64)
-    }
-
-    private static func hex(_ word: UInt64) -> String {
-        let digits = String(word, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
     }
 }
 

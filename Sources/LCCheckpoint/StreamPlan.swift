@@ -126,7 +126,9 @@ struct ContextSurvey {
     private let present: [Bool]
     /// The blocks of a complete sample.
     let blockSize: BlockSize?
-    private var counts: [UInt32]
+    private let counts: [UInt32]
+    /// Of the widest contexts, those that occur: few where the stream is short.
+    private let occurring: [Int]
     let scratch: BlockScratch
 
     /// - Parameters:
@@ -148,6 +150,7 @@ struct ContextSurvey {
         if isBlind {
             widest = SymbolContexts(left: .none, above: .none, wide: false, usesPrevious: false)
             counts = symbols.map { UInt32($0) }
+            occurring = [0]
             return
         }
         let classes = SymbolClasses.balanced(symbols)
@@ -158,11 +161,18 @@ struct ContextSurvey {
             if above.layout == .each, alphabet > 16 { above = .zero }
         }
         widest = SymbolContexts(left: classes, above: above, wide: true, usesPrevious: previous != nil)
-        counts = [UInt32](repeating: 0, count: widest.count * alphabet)
-        guard let first = sample.baseAddress else { return }
-        let model = SymbolModel(
-            alphabet: alphabet, contexts: widest, map: [], tables: [], runs: nil, present: [])
-        model.withKernel { ck_count_contexts($0, first, previous, sample.count, scratch.contexts, &counts) }
+        var tally = [UInt32](repeating: 0, count: widest.count * alphabet)
+        if let first = sample.baseAddress {
+            let model = SymbolModel(
+                alphabet: alphabet, contexts: widest, map: [], tables: [], runs: nil, present: [])
+            let memory = scratch.contexts
+            model.withKernel { ck_count_contexts($0, first, previous, sample.count, memory, &tally) }
+        }
+        let size = alphabet
+        occurring = (0..<widest.count).filter { context in
+            tally[context * size..<(context + 1) * size].contains { $0 > 0 }
+        }
+        counts = tally
     }
 
     /// Every narrower set of contexts, with about the bits that it takes.
@@ -187,18 +197,17 @@ struct ContextSurvey {
     /// The counts in narrower contexts.
     private func narrowed(_ contexts: SymbolContexts) -> [UInt32] {
         var sums = [UInt32](repeating: 0, count: contexts.count * alphabet)
-        for left in 0..<widest.left.count {
+        for context in occurring {
+            let near = context % widest.nearCount
+            let above = context / widest.nearCount % widest.above.count
+            let left = context / widest.nearCount / widest.above.count
             let ownLeft = contexts.left.count == 1 ? 0 : min(left, contexts.left.count - 1)
-            for above in 0..<widest.above.count {
-                let ownAbove = contexts.above.count == 1 ? 0 : min(above, contexts.above.count - 1)
-                for near in 0..<widest.nearCount {
-                    let from = ((left * widest.above.count + above) * widest.nearCount + near) * alphabet
-                    let to =
-                        ((ownLeft * contexts.above.count + ownAbove) * contexts.nearCount
-                            + (contexts.wide ? near : 0)) * alphabet
-                    for symbol in 0..<alphabet { sums[to + symbol] += counts[from + symbol] }
-                }
-            }
+            let ownAbove = contexts.above.count == 1 ? 0 : min(above, contexts.above.count - 1)
+            let from = context * alphabet
+            let to =
+                ((ownLeft * contexts.above.count + ownAbove) * contexts.nearCount
+                    + (contexts.wide ? near : 0)) * alphabet
+            for symbol in 0..<alphabet { sums[to + symbol] += counts[from + symbol] }
         }
         return sums
     }
@@ -208,17 +217,18 @@ struct ContextSurvey {
         var bits = 0.0
         for context in 0..<contexts {
             var total: UInt32 = 0
+            for symbol in 0..<alphabet { total += counts[context * alphabet + symbol] }
+            guard total > 0 else { continue }
             var own = 0.0
             var used = 0
             for symbol in 0..<alphabet {
                 let count = counts[context * alphabet + symbol]
                 guard count > 0 else { continue }
-                total += count
                 own -= ck_nlog2n(count)
                 used += 1
             }
             // A context with a table of its own is the exception: most share one.
-            if total > 0 { bits += own + ck_nlog2n(total) + min(3 * Double(used), 0.3 * own.magnitude + 4) }
+            bits += own + ck_nlog2n(total) + min(3 * Double(used), 0.3 * own.magnitude + 4)
         }
         return bits
     }

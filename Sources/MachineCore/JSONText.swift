@@ -2,6 +2,10 @@
 public enum JSONText {
     /// A string literal, quoted and escaped.
     public static func quoted(_ text: String) -> String {
+        // Names and plain sentences have nothing to escape.
+        if text.utf8.allSatisfy({ $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
+            return "\"\(text)\""
+        }
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

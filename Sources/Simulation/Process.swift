@@ -39,6 +39,11 @@ final class Process {
     var store: StoreMachine?
     var worker: WorkerMachine?
     var state: ShardState?
+    /// What its machine says of itself after each event.
+    private(set) var identity: Identity
+    private(set) var nextDeadline: Instant?
+    private(set) var dialableRevision: UInt64 = 0
+    private(set) var isJoined = false
     var jobs: [Job] = []
     var isWorking = false
     var wakeAt: UInt64?
@@ -62,25 +67,57 @@ final class Process {
         let name = place == .coordinator ? .coordinator : NodeID(role: .tool, index: id)
         self.name = name
         nameText = name.description
+        identity = Identity(node: name, run: "", incarnation: 0, epoch: 0)
     }
 
     var endpoint: String { "process-\(id)" }
     /// The process that listens at an endpoint.
     static func number(ofEndpoint endpoint: String) -> Int? { Int(endpoint.dropFirst("process-".utf8.count)) }
-    var isJoined: Bool { coordinator != nil || shard != nil || store != nil || worker != nil }
 
-    var identity: Identity {
-        coordinator?.identity ?? shard?.identity ?? store?.identity ?? worker?.identity
-            ?? Identity(node: name, run: "", incarnation: 0, epoch: 0)
+    /// What its machine says of itself now.
+    func stands(_ identity: Identity, _ nextDeadline: Instant?, _ dialableRevision: UInt64) {
+        self.identity = identity
+        self.nextDeadline = nextDeadline
+        self.dialableRevision = dialableRevision
     }
-    var nextDeadline: Instant? {
-        coordinator?.nextDeadline ?? shard?.nextDeadline ?? store?.nextDeadline ?? worker?.nextDeadline
+
+    /// It has its place, and so a machine.
+    func join() {
+        isJoined = true
+        let machines: [(any Machine)?] = [coordinator, shard, store, worker]
+        for case let machine? in machines {
+            stands(machine.identity, machine.nextDeadline, machine.dialableRevision)
+        }
     }
+
+    /// Its machine is gone with it.
+    func end() {
+        isJoined = false
+        coordinator = nil
+        shard = nil
+        store = nil
+        worker = nil
+        state = nil
+    }
+
+    // Asked of the one machine that there is: even to look for another one moves as much memory.
     var dialable: [NodeID: String] {
-        shard?.dialable ?? store?.dialable ?? worker?.dialable ?? [:]
+        switch place.role {
+        case .shard: shard?.dialable ?? [:]
+        case .store: store?.dialable ?? [:]
+        case .worker: worker?.dialable ?? [:]
+        case .coordinator, .tool: [:]
+        }
     }
-    var dialableRevision: UInt64 {
-        shard?.dialableRevision ?? store?.dialableRevision ?? worker?.dialableRevision ?? 0
+    /// What grows with traffic in it.
+    var growing: [Held] {
+        switch place.role {
+        case .coordinator: coordinator?.held ?? []
+        case .shard: shard?.held ?? []
+        case .store: store?.held ?? []
+        case .worker: worker?.held ?? []
+        case .tool: []
+        }
     }
     /// The connection over which a message to a node goes, if there is one.
     func route(to node: NodeID) -> Int? { dials[node]?.connection ?? accepted[node] }

@@ -7,6 +7,7 @@ import Wire
 extension World {
     /// A process has its machine.
     func begin(_ process: Process, _ facts: [Observation]) {
+        process.join()
         process.fact = ProcessFact(node: process.name.description, incarnation: process.identity.incarnation)
         for case .led(let epoch, _) in facts { process.fact.incarnation = epoch }
         took(facts, of: process)
@@ -49,10 +50,7 @@ extension World {
     /// `bounded-memory`: nothing that grows with traffic grows beyond its limit.
     func brokenLimit() -> String? {
         for process in processes where process.isAlive {
-            let held =
-                process.coordinator?.held ?? process.shard?.held ?? process.store?.held
-                ?? process.worker?.held ?? []
-            if let over = held.first(where: { $0.count > $0.limit }) {
+            if let over = process.growing.first(where: { $0.count > $0.limit }) {
                 return
                     "bounded-memory: \(process.label) holds \(over.count) \(over.what), limit \(over.limit)"
             }

@@ -1,11 +1,8 @@
 import CoordinatorLogic
 import Invariants
 import MachineCore
-import ParameterState
-import ShardLogic
 import StoreLogic
 import Wire
-import WorkerLogic
 
 /// A whole cluster on a virtual clock: processes, network, disks, the coordinator's database and the trouble.
 final class World {
@@ -236,11 +233,7 @@ final class World {
                 .closed(connection: connection),
                 at: now + (isHalfOpen ? random.span(100, 2500) : random.span(0.1, 5)))
         }
-        process.coordinator = nil
-        process.shard = nil
-        process.store = nil
-        process.worker = nil
-        process.state = nil
+        process.end()
         queue.add(.start(process.place), at: now + random.span(10, 200))
         var exit = NodeExited()
         exit.node = process.isJoined ? process.name.description : process.place.description
@@ -293,107 +286,4 @@ final class World {
     }
 
     func instant(of process: Process) -> Instant { Instant(nanoseconds: process.clock.local(now)) }
-
-    // MARK: Machines
-
-    /// What a process is told, whatever its role.
-    enum Told {
-        case message(Packet, from: NodeID)
-        case tick
-        case connected(NodeID)
-        case disconnected(NodeID)
-    }
-
-    func event<Completion>(_ told: Told) -> Event<Completion> {
-        switch told {
-        case .message(let packet, let sender): .message(packet, from: sender)
-        case .tick: .tick
-        case .connected(let peer): .peerConnected(peer)
-        case .disconnected(let peer): .peerDisconnected(peer)
-        }
-    }
-
-    func tell(_ process: Process, _ told: Told) {
-        guard process.isAlive, process.isJoined, failure == nil else { return }
-        switch process.place.role {
-        case .coordinator: drive(process, coordinator: event(told))
-        case .shard: drive(process, shard: event(told))
-        case .store: drive(process, store: event(told))
-        case .worker: drive(process, worker: event(told))
-        case .tool: break
-        }
-    }
-
-    func drive(_ process: Process, coordinator event: Event<CoordinatorMachine.Completion>) {
-        var effects = Effects<CoordinatorMachine.Action>()
-        process.coordinator!.handle(event, at: instant(of: process), into: &effects)
-        took(process.coordinator!.observations(of: event, effects.items), of: process)
-        carryOut(effects.items, of: process) {
-            // A line for the history ends by itself.
-            if case .record = $0 { return nil }
-            return .coordinator($0)
-        }
-    }
-
-    func drive(_ process: Process, shard event: Event<ShardMachine.Completion>) {
-        var effects = Effects<ShardMachine.Action>()
-        process.shard!.handle(event, at: instant(of: process), into: &effects)
-        took(process.shard!.observations(of: event, effects.items), of: process)
-        carryOut(effects.items, of: process) { .shard($0) }
-    }
-
-    func drive(_ process: Process, store event: Event<StoreMachine.Completion>) {
-        var effects = Effects<StoreMachine.Action>()
-        process.store!.handle(event, at: instant(of: process), into: &effects)
-        took(process.store!.observations(of: event, effects.items), of: process)
-        carryOut(effects.items, of: process) { .store($0) }
-    }
-
-    func drive(_ process: Process, worker event: Event<WorkerMachine.Completion>) {
-        var effects = Effects<WorkerMachine.Action>()
-        process.worker!.handle(event, at: instant(of: process), into: &effects)
-        took(process.worker!.observations(of: event, effects.items), of: process)
-        carryOut(effects.items, of: process) { .worker($0) }
-    }
-
-    func carryOut<Action>(_ effects: [Effect<Action>], of process: Process, _ job: (Action) -> Job?) {
-        for effect in effects {
-            guard process.isAlive else { return }
-            if let left = process.effectsLeft {
-                guard left > 0 else { return kill(process, cause: "killed between two effects") }
-                process.effectsLeft = left - 1
-            }
-            switch effect {
-            case .send(let body, let payload, let node): send(body, payload, from: process, to: node)
-            case .perform(let action): if let job = job(action) { perform(job, process) }
-            case .report(let decision): heed(decision, of: process)
-            case .exit(let reason, _):
-                kill(process, cause: reason)
-                return
-            }
-        }
-        synchronizeDials(process)
-        scheduleTimer(process)
-    }
-
-    private func heed(_ decision: Decision, of process: Process) {
-        say("\(process.label) [\(decision.kind)] \(decision.sentence)")
-    }
-
-    func scheduleTimer(_ process: Process) {
-        guard process.isAlive, let deadline = process.nextDeadline, deadline.nanoseconds != .max else {
-            return
-        }
-        let wanted = process.clock.world(deadline.nanoseconds)
-        if wanted <= now {
-            process.spins += 1
-            if process.spins > 2000 { return fail("live: \(process.label) asks for ticks without end") }
-        } else {
-            process.spins = 0
-        }
-        let at = max(wanted, now + 1000)
-        if let known = process.wakeAt, known <= at { return }
-        process.wakeAt = at
-        queue.add(.timer(process: process.id), at: at)
-    }
 }
