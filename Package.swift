@@ -109,7 +109,7 @@ let package = Package(
                 "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
                 "ParameterState", "Training", "LCCheckpoint",
             ]),
-        tests("SimulationTests", ["Simulation"]),
+        tests("SimulationTests", ["Simulation", "ParameterState"]),
         tests("InvariantsTests", ["Invariants", "MachineCore", "Wire"]),
     ]
 )

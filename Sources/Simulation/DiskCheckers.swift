@@ -126,9 +126,7 @@ struct DiskCheckers {
     /// A restore of a part from one disk yields the manifest's digest.
     func restore(_ part: Part, from disk: FakeDisk) -> String? {
         guard let records = chain(part, on: disk) else { return "the chain is not whole" }
-        let state = ShardState(
-            range: plan.range(ofShard: Int(part.shard)), optimizer: plan.optimizer, codec: plan.codec,
-            slotCodec: plan.codec)
+        let state = plan.state(ofShard: Int(part.shard))
         for (index, record) in records.enumerated() {
             var problem: CodecError?
             record.payload.withBytes { raw in
@@ -146,8 +144,7 @@ struct DiskCheckers {
     /// `deterministic`: what one process without any network, store or fault comes to.
     func reference(_ shard: Int, steps: UInt64) -> String? {
         let range = plan.range(ofShard: shard)
-        let state = ShardState(
-            range: range, optimizer: plan.optimizer, codec: plan.codec, slotCodec: plan.codec)
+        let state = plan.state(ofShard: shard)
         plan.initialParameters(range).withUnsafeBufferPointer { state.initialize($0) }
         for version in 1...max(steps, 1) {
             let now = state.parameters.withFloats { Array($0) } ?? []

@@ -1,5 +1,6 @@
 import LCCheckpoint
 import MachineCore
+import ParameterState
 import Training
 import Wire
 
@@ -9,6 +10,9 @@ struct Plan: Sendable {
     var settings: RunSettings
     var elements: Int
     var codec: CodecSettings
+    var slotCodec: CodecSettings
+    /// What a delta brings up to date; nil: everything.
+    var selection: PartialSelection?
     var optimizer: OptimizerKind
     var faults: [FaultKind]
     /// From here on nothing breaks any more, and the cluster must come home.
@@ -48,6 +52,7 @@ struct Plan: Sendable {
         // The cheap coder mostly: the simulator is after decisions, and the codec has its own tests.
         codec = CodecSettings(
             kind: kind, entropy: random.chance(0.95) ? .huffman : random.pick([.quick, .best]))
+        slotCodec = codec
         if codec.entropy != .huffman && steps == nil { settings.steps = min(settings.steps, 8) }
         optimizer = random.pick([
             .sgd(learningRate: 0.05), .sgd(learningRate: 0.05, momentum: 0.9), .adagrad(learningRate: 0.1),
@@ -68,6 +73,37 @@ struct Plan: Sendable {
         orders =
             faults.isEmpty || random.chance(0.6) ? [] : OrderKind.allCases.filter { _ in random.chance(0.5) }
         clockSkew = faults.contains(.clockSkew) ? random.pick([1, 10, 51]) : 0
+        drawPolicy()
+    }
+
+    /// Policies of checkpoints that seeds did not know at first. They come from numbers of their own, so that every other
+    /// seed means what it always did: `KeptSeedsTests` holds none of those that draw one.
+    private mutating func drawPolicy() {
+        var random = SimulationRandom(seed: seed &* 0x9FB2_1C65_1E98_DF25 &+ 386)
+        switch random.unit() {
+        case ..<0.06: selection = PartialSelection(rule: .topN, fraction: random.pick([0.05, 0.3, 1]))
+        case ..<0.12:
+            let order: PartialSelection.Order =
+                random.pick([.priority, .roundRobin, .random(seed: seed)])
+            selection = PartialSelection(
+                rule: .blocks(size: random.pick([1, 4, 16]), order), fraction: random.pick([0.05, 0.3, 1]))
+        case ..<0.18:
+            slotCodec.kind = random.pick([.exact, .lc(bits: 3), .auto(error: random.pick([1e-2, 0.2]))])
+        default: return
+        }
+        if selection != nil {
+            codec.kind = .exact
+            slotCodec.kind = .exact
+        }
+    }
+
+    /// Whether a restore yields the very bits that were there.
+    var isExact: Bool { codec.kind == .exact && slotCodec.kind == .exact && selection == nil }
+
+    func state(ofShard shard: Int) -> ShardState {
+        ShardState(
+            range: range(ofShard: shard), optimizer: optimizer, codec: codec, slotCodec: slotCodec,
+            selection: selection, checkpointEvery: settings.checkpointEvery)
     }
 
     private static func settings(_ size: ClusterSize, _ random: inout SimulationRandom) -> RunSettings {
@@ -128,6 +164,11 @@ struct Plan: Sendable {
         parameters.indices.map { parameters[$0] - target(slot: slot, clock: clock, element: first + $0) }
     }
 
+    private var policy: String {
+        (selection.map { " \($0.rule) of \($0.fraction)" } ?? "")
+            + (slotCodec == codec ? "" : ", slots \(slotCodec.kind)")
+    }
+
     var sentence: String {
         let s = settings
         let mode = s.staleness.map { $0 == 0 ? "bsp" : "ssp \($0)" } ?? "asp"
@@ -137,7 +178,7 @@ struct Plan: Sendable {
             "\(s.shards) shards, \(s.workers) workers, \(s.stores) stores, R \(s.replicas), W \(s.writeQuorum), \(mode), "
             + "\(s.steps) steps, every \(s.checkpointEvery), base \(s.baseEvery), lag \(s.maxLag), "
             + "keep \(s.keepLast)/\(s.keepEvery), \(s.partialRecovery ? "partial" : "rollback"), "
-            + "\(codec.kind) \(codec.entropy), \(optimizer), \(elements) elements; "
+            + "\(codec.kind) \(codec.entropy)\(policy), \(optimizer), \(elements) elements; "
             + "faults until \(faultsEnd / 1_000_000) ms: \(names.isEmpty ? "none" : names)"
             + (ordered.isEmpty ? "" : "; orders: \(ordered)")
     }

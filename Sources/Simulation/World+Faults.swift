@@ -163,7 +163,7 @@ extension World {
                     return fail("proved: shard-\(part.shard) from \(store): \(problem)")
                 }
             }
-            if plan.settings.staleness == 0 && plan.codec.kind == .exact && !plan.settings.partialRecovery {
+            if plan.settings.staleness == 0 && plan.isExact && !plan.settings.partialRecovery {
                 guard checkers.reference(Int(part.shard), steps: last.step) == part.stateDigest else {
                     return fail(
                         "deterministic: shard-\(part.shard) ends in other bits than a run without faults")

@@ -165,8 +165,7 @@ extension World {
         case .shard:
             let range = plan.range(ofShard: node.index)
             process.shard = ShardMachine(membership: membership, settings: settings, elements: range.count)
-            process.state = ShardState(
-                range: range, optimizer: plan.optimizer, codec: plan.codec, slotCodec: plan.codec)
+            process.state = plan.state(ofShard: node.index)
         case .worker:
             process.worker = WorkerMachine(
                 membership: membership, settings: settings, elements: plan.elements)

@@ -89,7 +89,7 @@ final class World {
         disks = Array(repeating: FakeDisk(), count: plan.settings.stores)
         checkers = DiskCheckers(plan: plan)
         invariants = InvariantSuite(
-            RunFacts(plan.settings, isExact: plan.codec.kind == .exact), order: .causal)
+            RunFacts(plan.settings, isExact: plan.isExact), order: .causal)
         for place in places { queue.add(.start(place), at: random.span(0, 30)) }
         if !plan.faults.isEmpty { queue.add(.fault, at: random.span(100, 600)) }
         if !plan.orders.isEmpty { queue.add(.order, at: random.span(50, 400)) }

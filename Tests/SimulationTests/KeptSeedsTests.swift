@@ -39,4 +39,20 @@ import Testing
         let outcome = Simulation.run(seed: seed)
         #expect(outcome.failure == nil, "\(was) (varve simulate --seed \(seed) --trace)")
     }
+
+    @Test(
+        arguments: [
+            (56627, "a check did not know the state that was acknowledged before it was sent")
+        ] as [(UInt64, String)])
+    func smallClusterHolds(seed: UInt64, was: String) {
+        let outcome = Simulation.run(seed: seed, size: .small)
+        #expect(outcome.failure == nil, "\(was) (varve simulate --seed \(seed) --size small --trace)")
+    }
+
+    /// Policies that seeds did not know at first take no part in what was found before.
+    @Test(arguments: [0, 186, 56627, 607_534, 1_019_562] as [UInt64])
+    func laterPoliciesLeaveKeptSeedsAlone(seed: UInt64) {
+        let plan = Plan(seed: seed, steps: nil, onlyFaults: nil, mutant: nil)
+        #expect(plan.selection == nil && plan.slotCodec == plan.codec)
+    }
 }

@@ -1,3 +1,4 @@
+import ParameterState
 import Testing
 
 @testable import Simulation
@@ -58,6 +59,17 @@ import Testing
         #expect(Set(plans.map(\.settings.staleness)) == [0, 1, 3, nil])
         #expect(Set(plans.map(\.settings.partialRecovery)) == [false, true])
         #expect(Set(plans.map(\.codec.entropy)) == [.huffman, .quick, .best])
+        #expect(plans.contains { $0.selection?.rule == .topN })
+        for order: PartialSelection.Order in [.priority, .roundRobin] {
+            #expect(plans.contains { $0.selection?.rule == .blocks(size: 4, order) })
+        }
+        let autoSlots = plans.filter {
+            guard case .auto = $0.slotCodec.kind else { return false }
+            return $0.slotCodec != $0.codec
+        }
+        #expect(!autoSlots.isEmpty)
+        #expect(
+            plans.contains { $0.codec.kind == .exact && $0.settings.baseEvery == 1 }, "no full checkpoints")
         #expect(Set(plans.flatMap(\.orders)) == Set(OrderKind.allCases))
         #expect(Set(plans.flatMap(\.faults)) == Set(FaultKind.allCases))
         #expect(plans.allSatisfy { $0.settings.writeQuorum <= $0.settings.replicas })
