@@ -339,7 +339,7 @@ extension CoordinatorMachine {
         guard let newestCommitted = all.last else { return }
         let newest = Set(all.suffix(settings.keepLast))
         let kept = all.filter {
-            newest.contains($0) || manifests[$0]!.pinned
+            newest.contains($0) || manifests[$0]!.pinned && settings.mutation != .pruneDropsPinned
                 || (settings.keepEvery > 0 && $0 % settings.keepEvery == 0)
         }
         // Telling the stores every time would be work for nothing: a few steps too many are kept meanwhile.

@@ -59,7 +59,8 @@ extension CoordinatorMachine {
             let replicas = Placement.stores(
                 ofShard: shard, stores: settings.stores, replicas: settings.replicas)
             let sworn = replicas.filter { promised.contains($0.index) }.count
-            return sworn >= replicas.count - settings.writeQuorum + 1
+            let spared = settings.mutation == .fenceOneShort ? 1 : 0
+            return sworn >= replicas.count - settings.writeQuorum + 1 - spared
         }
     }
 

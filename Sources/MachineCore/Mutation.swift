@@ -16,6 +16,10 @@ package enum Mutation: String, Sendable, Hashable, CaseIterable {
     case compactionDropsUncommitted = "compaction-drops-uncommitted"
     /// A damaged record is left out, and nobody is asked for it.
     case damageForgotten = "damage-forgotten"
+    /// What a peer holds replaces a whole, committed record of the same step.
+    case repairOverwrites = "repair-overwrites"
+    /// A peer is given a record that is known to be damaged.
+    case repairFromCorrupt = "repair-from-corrupt"
 
     // A shard's decisions.
     /// One acknowledgement fewer than the write quorum makes a part durable.
@@ -24,6 +28,8 @@ package enum Mutation: String, Sendable, Hashable, CaseIterable {
     case toldOutOfOrder = "told-out-of-order"
     /// A gradient that is sent again counts as that of the next clock.
     case pushNotDeduplicated = "push-not-deduplicated"
+    /// Gradients of a timeline that was given up are taken.
+    case oldLineAccepted = "old-line-accepted"
     /// Every other step applies the gradients from the last slot to the first.
     case gradientsReversed = "gradients-reversed"
     /// Any number of checkpoints may be under way while training goes on.
@@ -46,4 +52,8 @@ package enum Mutation: String, Sendable, Hashable, CaseIterable {
     case commitGoesBack = "commit-goes-back"
     /// What is decided is told before it is durable.
     case toldBeforeDurable = "told-before-durable"
+    /// One promise fewer than needed lets a restore begin.
+    case fenceOneShort = "fence-one-short"
+    /// Retention drops steps that an operator has pinned.
+    case pruneDropsPinned = "prune-drops-pinned"
 }

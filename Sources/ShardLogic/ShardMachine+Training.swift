@@ -26,7 +26,8 @@ extension ShardMachine {
     mutating func receivePush(
         _ push: Push, packet: Packet, from sender: NodeID, into effects: inout Effects<Action>
     ) {
-        guard isRunning, push.line == line, admits(push.slot, packet: packet, from: sender, into: &effects)
+        guard isRunning, push.line == line || settings.mutation == .oldLineAccepted,
+            admits(push.slot, packet: packet, from: sender, into: &effects)
         else { return }
         let slot = Int(push.slot)
         waiting[slot] = push.wantVersion

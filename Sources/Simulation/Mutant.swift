@@ -16,9 +16,13 @@ public enum Mutant: String, Sendable, CaseIterable {
     case compactionDropsBases = "compaction-drops-bases"
     case compactionDropsUncommitted = "compaction-drops-uncommitted"
     case damageForgotten = "damage-forgotten"
+    case repairOverwrites = "repair-overwrites"
+    /// A store gives a peer what is damaged, and the peer writes it unread.
+    case repairFromCorrupt = "repair-from-corrupt"
     case quorumOneShort = "quorum-one-short"
     case toldOutOfOrder = "told-out-of-order"
     case pushNotDeduplicated = "push-not-deduplicated"
+    case oldLineAccepted = "old-line-accepted"
     case gradientsReversed = "gradients-reversed"
     case lagIgnored = "lag-ignored"
     case staleParameters = "stale-parameters"
@@ -28,6 +32,8 @@ public enum Mutant: String, Sendable, CaseIterable {
     case lostStepsMisreported = "lost-steps-misreported"
     case commitGoesBack = "commit-goes-back"
     case toldBeforeDurable = "told-before-durable"
+    case fenceOneShort = "fence-one-short"
+    case pruneDropsPinned = "prune-drops-pinned"
     /// A disk says that it has synced, and does so much later.
     case syncDoesNothing = "sync-does-nothing"
     /// A store that finds damage cuts its log off there, whatever was acknowledged after it.
@@ -106,8 +112,18 @@ extension World {
         return process.reader!
     }
 
-    /// The record of a part, if it can be read as it was written.
-    func readable(_ part: Part, onDisk store: Int) -> FakeDisk.Record? {
-        disks[store].intact(part.shard, part.step, payloadDigest: part.payloadDigest)
+    /// The bytes of a part's record, if it can be read as it was written.
+    func readable(_ part: Part, onDisk store: Int, for purpose: StoreMachine.ReadPurpose) -> Payload? {
+        if let whole = disks[store].intact(part.shard, part.step, payloadDigest: part.payloadDigest) {
+            return whole.payload
+        }
+        guard plan.mutant == .repairFromCorrupt, case .record = purpose else { return nil }
+        let damaged = disks[store].records[StoreMachine.Key(shard: part.shard, step: part.step)]
+        return damaged.map { record in
+            Payload(count: record.payload.count) { raw in
+                record.payload.withBytes { raw.copyMemory(from: $0) }
+                raw[raw.count / 2] ^= 1
+            }
+        }
     }
 }

@@ -160,13 +160,13 @@ extension World {
         case .read(let parts, let purpose):
             var bytes: [UInt8] = []
             for part in parts {
-                guard let record = readable(part, onDisk: store) else {
+                guard let payload = readable(part, onDisk: store, for: purpose) else {
                     let key = StoreMachine.Key(shard: part.shard, step: part.step)
                     return .readFailed(
                         StoreMachine.Damage(
                             key: key, what: "step \(part.step) of shard-\(part.shard) is damaged"), purpose)
                 }
-                record.payload.withBytes { bytes.append(contentsOf: $0) }
+                payload.withBytes { bytes.append(contentsOf: $0) }
             }
             return .read(parts, Payload(bytes), purpose)
         case .compact(let keep, _):

@@ -183,9 +183,9 @@ extension StoreMachine {
                     manifests[key.step]?.parts.contains {
                         $0.shard == key.shard && $0.payloadDigest == known.payloadDigest
                     } ?? false
-                guard known.payloadDigest != part.payloadDigest, part.line > known.line, !isCommitted else {
-                    continue
-                }
+                guard known.payloadDigest != part.payloadDigest,
+                    part.line > known.line && !isCommitted || settings.mutation == .repairOverwrites
+                else { continue }
             }
             startRepair(part, at: now)
             missing += 1

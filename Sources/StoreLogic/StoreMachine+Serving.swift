@@ -65,7 +65,8 @@ extension StoreMachine {
     }
 
     func serveRecord(_ fetch: FetchRecord, to asker: NodeID, into effects: inout Effects<Action>) {
-        guard let part = index[Key(shard: fetch.shard, step: fetch.step)],
+        let key = Key(shard: fetch.shard, step: fetch.step)
+        guard let part = index[key] ?? (settings.mutation == .repairFromCorrupt ? damaged[key] : nil),
             part.payloadDigest == fetch.payloadDigest
         else {
             return refuseFetch(
