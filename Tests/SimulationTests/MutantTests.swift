@@ -14,7 +14,8 @@ import Testing
             (.leaseNeverExpires, 428), (.lostStepsMisreported, 23), (.commitGoesBack, 2),
             (.toldBeforeDurable, 1), (.syncDoesNothing, 0), (.tailCutAtDamage, 6), (.ignoreLeader, 84),
             (.wrongRestore, 16), (.linkSkipped, 2), (.deltaTwice, 2), (.applyTwice, 0),
-            (.readerNotRestored, 16),
+            (.readerNotRestored, 16), (.repairOverwrites, 619), (.repairFromCorrupt, 92),
+            (.oldLineAccepted, 105), (.fenceOneShort, 6), (.pruneDropsPinned, 22),
         ] as [(Mutant, UInt64)])
     func isCaught(mutant: Mutant, seed: UInt64) {
         let trial = MutantTrial.run(mutant, seeds: seed..<seed + 8)
@@ -23,7 +24,7 @@ import Testing
     }
 
     @Test func everyMistakeIsInTheList() {
-        #expect(Mutant.allCases.count == 26)
+        #expect(Mutant.allCases.count == 31)
     }
 
     @Test func everyMistakeOfTheDecisionsIsTried() {
