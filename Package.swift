@@ -79,6 +79,9 @@ let package = Package(
             ]),
         // Drills: faults on real processes, from a file. Uses the cluster through its program, as anyone would.
         library("Drill", ["Cluster", "CSystem", .product(name: "Yams", package: "Yams")]),
+        // The paper's experiments on the code of shards: training, checkpoints and restores in one process.
+        library(
+            "PaperBench", ["ParameterState", "Training", "LCCheckpoint", "Wire", "Tensors"]),
         // Kills peers under load and times messages; the only other target that imports CNNG, for its controls.
         .executableTarget(name: "nng-soak", dependencies: ["NNG", "CNNG"], swiftSettings: strict),
         // Supervises children of its own, for the tests that kill it.
@@ -88,8 +91,8 @@ let package = Package(
             dependencies: [
                 "LCCheckpoint", "Tensors", "ModelCodec", "Node", "Cluster", "Drill", "Simulation",
                 "Invariants", "Storage",
-                "Training", "Wire", "NNG", "CSystem", "MachineCore", "ParameterState", "CZstd", "CBenchLoops",
-                log,
+                "Training", "Wire", "NNG", "CSystem", "MachineCore", "ParameterState", "PaperBench", "CZstd",
+                "CBenchLoops", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -109,6 +112,7 @@ let package = Package(
                 "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Wire",
                 "ParameterState", "Training", "LCCheckpoint",
             ]),
+        tests("PaperBenchTests", ["PaperBench", "ParameterState", "Training", "LCCheckpoint"]),
         tests("SimulationTests", ["Simulation", "ParameterState"]),
         tests("InvariantsTests", ["Invariants", "MachineCore", "Wire"]),
     ]

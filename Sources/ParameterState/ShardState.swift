@@ -199,6 +199,12 @@ public final class ShardState {
         return parameters
     }
 
+    /// The live sections: parameters, then the optimizer's slots.
+    public func withLive<Result>(_ body: ([UnsafeBufferPointer<Float>]) -> Result) -> Result {
+        let sections = (0...slots.count).map(live)
+        return withExtendedLifetime(sections) { body(sections.map(\.constant)) }
+    }
+
     /// The reconstruction's sections, for tools that export a model.
     public func withReconstruction<Result>(_ body: ([UnsafeBufferPointer<Float>]) -> Result) -> Result {
         body(reconstruction.map(\.constant))

@@ -31,6 +31,14 @@ public struct ImageSamples: Sendable {
         self.pixels = pixels
         self.labels = labels
     }
+
+    private init(first count: Int, of all: ImageSamples) {
+        (height, width, classes) = (all.height, all.width, all.classes)
+        pixels = Array(all.pixels[..<(count * all.pixelsPerImage)])
+        labels = Array(all.labels[..<count])
+    }
+
+    fileprivate func prefix(_ count: Int) -> ImageSamples { ImageSamples(first: count, of: self) }
 }
 
 /// Ratings as triples of user row, item row and rating.
@@ -60,6 +68,19 @@ public enum Samples: Sendable {
         switch self {
         case .images(let samples): samples.count
         case .ratings(let samples): samples.count
+        }
+    }
+
+    /// The first `limit` samples, or all if there are fewer.
+    public func prefix(_ limit: Int) -> Samples {
+        let kept = min(max(limit, 0), count)
+        switch self {
+        case .images(let samples): return .images(samples.prefix(kept))
+        case .ratings(let samples):
+            return .ratings(
+                RatingSamples(
+                    users: Array(samples.users[..<kept]), items: Array(samples.items[..<kept]),
+                    ratings: Array(samples.ratings[..<kept])))
         }
     }
 }

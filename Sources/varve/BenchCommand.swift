@@ -6,5 +6,6 @@ struct BenchCommand: AsyncParsableCommand {
         abstract: "Measure what checkpoints and distribution cost, as ratios within one run.",
         subcommands: [
             DataPlane.self, CodecBench.self, Sequences.self, Ratios.self, Restore.self, Scaling.self,
+            PaperCommand.self,
         ])
 }
