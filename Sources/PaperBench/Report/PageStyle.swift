@@ -40,6 +40,6 @@ enum PageStyle {
         @media(max-width:640px){main{padding:18px 12px}section{padding:14px 12px}h1{font-size:22px}
         figure{overflow-x:auto}figure>svg{min-width:620px}}
         @media print{:root{--page:#fff}body{font-size:12px}main{max-width:none;padding:0}figure,tr{break-inside:avoid}
-        section{border:0;padding:0}details>div{display:block}}
+        section{border:0;padding:0}details::details-content{content-visibility:visible;height:auto}}
         """
 }

@@ -56,7 +56,7 @@ extension ReportBuilder {
             id: "rework", title: "Rework after a failure, at equal bytes a step",
             text: [
                 "All policies follow the same training, cut into 4 shards, and are set to the bytes that lc with the same number of bits takes a step "
-                    + "(rivals to a little more, where they can't be equal). At random steps one shard is lost, and it alone goes back to its newest checkpoint, the "
+                    + "(a few per cent more or less; where a shard's smallest possible frame takes more, as SCAR's at 2 bits, the rival has more: see the table). At random steps one shard is lost, and it alone goes back to its newest checkpoint, the "
                     + "others stay (partial recovery, as in SCAR); or all are lost, and training goes back to the newest checkpoint.",
                 "Rework is the number of training steps until the loss on a fixed set of training samples is back at or below what it was at the "
                     + "failure, as SCAR counts. “Whole” counts steps on losses as measured, and a lucky batch before the failure makes it long for whatever is "
@@ -84,7 +84,7 @@ extension ReportBuilder {
         let policies = groups.first?.map(\.policy) ?? []
         return DotChart(
             title: "Mean rework without noise, bytes as lc with \(bits) bits, \(words(lost: lost))",
-            axis: "training steps, by logarithm; hollow: less than 0.01", rows: policies,
+            axis: "training steps, by logarithm; hollow marks: less than 0.01", rows: policies,
             series: groups.map { $0[0].model },
             dots: policies.indices.map { index in
                 groups.map { group in
