@@ -13,12 +13,17 @@ struct Page {
         <p class="about">The experiments of “On Efficient Constructions of Checkpoints” (Chen, Liu, Ren, Jin, 2020) on the
         code of this parameter server: what its checkpoints take, and what training loses when shards are lost.</p>
         \(source(report.command))</header>
-        <section>\(table(report.headline))</section>
+        \(headline)
         \(report.sections.map(section).joined(separator: "\n"))
         <footer>Written by varve. Tables are beside this file as CSV, and together as paper.json.</footer>
         </main></body></html>
 
         """
+    }
+
+    /// Experiments that stand by themselves are not compared with the paper's figures.
+    private var headline: String {
+        report.headline.rows.isEmpty ? "" : "<section>\(table(report.headline))</section>"
     }
 
     private func source(_ command: String) -> String {

@@ -9,7 +9,7 @@ struct Scale {
     let start: Double
     let end: Double
 
-    /// Covers the values; by value it begins at 0 unless `isTight`.
+    /// Covers the values; by value also 0, unless `isTight`.
     init(
         covering values: [Double], logarithmic: Bool, from start: Double, to end: Double,
         isTight: Bool = false
@@ -24,9 +24,10 @@ struct Scale {
             high = max(last * 1.25, low * 4)
         } else {
             let bottom = isTight ? least : min(0, least)
-            let span = max(most - bottom, abs(most) * 1e-3, 1e-12)
+            let top = isTight ? most : max(0, most)
+            let span = max(top - bottom, abs(top) * 1e-3, 1e-12)
             low = isTight ? bottom - span * 0.04 : bottom
-            high = most + span * 0.06
+            high = top + span * 0.06
         }
     }
 
