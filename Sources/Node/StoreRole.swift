@@ -120,6 +120,8 @@ private final class StoreEngine: Engine {
         let kept = Set(locations.values.map(\.location))
         let steps = Set(keep.map(\.step))
         do {
+            // Only sealed segments can be given up, and the damage may be in the one that is written to.
+            if discardDamaged { try log.rotate() }
             let result = try log.compact(
                 discardDamaged: discardDamaged,
                 keep: { record in

@@ -20,7 +20,7 @@ extension StoreMachine {
     mutating func checkTimers(at now: Instant, into effects: inout Effects<Action>) {
         if !repairs.isEmpty { askForRepairs(at: now, into: &effects) }
         if let due = inventoryDue, now >= due { askInventories(at: now, into: &effects) }
-        if let verifyDeadline, now >= verifyDeadline { answerVerify(into: &effects) }
+        if !verifications.isEmpty { settleVerifications(at: now, into: &effects) }
         if membership.heartbeatIsDue(at: now) { sendHeartbeat(at: now, into: &effects) }
     }
 
@@ -75,6 +75,9 @@ extension StoreMachine {
             // Nobody holds just this payload any more: the step was done again after a rollback. What they hold now
             // is asked for instead.
             repairs[key] = nil
+            for position in verifications.indices where verifications[position].awaited.contains(key) {
+                verifications[position].refused[key] = verifications[position].refused[key] ?? now
+            }
             refreshInventories(at: now + settings.retry)
             return
         }
@@ -118,6 +121,7 @@ extension StoreMachine {
                 membership.members(of: .store).map(\.node).filter { $0 != identity.node })
             inventoryDue = now
         }
+        if refreshAgain { refreshInventories(at: now) }
         if lacksLinks && inventoriesMissing.isEmpty && repairs.isEmpty { askForLinksAgain(at: now) }
         updateCaughtUp(into: &effects)
         if caughtUp { membership.heartbeatNow() }
@@ -147,15 +151,29 @@ extension StoreMachine {
         let base = Key(shard: part.shard, step: part.baseStep)
         guard index[base]?.stateDigest != part.baseDigest, repairs[base] == nil else { return }
         lacksLinks = true
-        // Also when peers are being asked already: those that have answered may have had no word of it.
         refreshInventories(at: now)
     }
 
+    /// Asks all peers anew for what they hold.
+    ///
+    /// While they are being asked already, they are asked once more after that: those that have answered may have had no
+    /// word of what is missed now. The questions that are open stay open, or with many gaps none would ever be answered.
     private mutating func refreshInventories(at due: Instant) {
+        guard !isAskingInventories else {
+            refreshAgain = true
+            return
+        }
+        refreshAgain = false
         inventoriesMissing = Set(
             membership.members(of: .store).filter { $0.member.live && $0.node != identity.node }.map(\.node))
         inventoryDue = inventoriesMissing.isEmpty ? nil : due
         inventoryRound = nextRequest
+    }
+
+    /// Whether a peer that lives has not told yet what it holds.
+    private var isAskingInventories: Bool {
+        !inventoriesMissing.isEmpty
+            && membership.members(of: .store).contains { $0.member.live && inventoriesMissing.contains($0.node) }
     }
 
     private mutating func askInventories(at now: Instant, into effects: inout Effects<Action>) {
@@ -190,6 +208,7 @@ extension StoreMachine {
             startRepair(part, at: now)
             missing += 1
         }
+        if refreshAgain { refreshInventories(at: now + settings.retry) }
         if missing > 0 {
             effects.report(.info, "catch-up", "\(missing) records are fetched from \(peer) and its peers")
         }
@@ -199,10 +218,12 @@ extension StoreMachine {
     mutating func updateCaughtUp(into effects: inout Effects<Action>) {
         let live = membership.members(of: .store).filter { $0.member.live && $0.node != identity.node }
         let heard = live.filter { !inventoriesMissing.contains($0.node) }
-        let now = repairs.isEmpty && (heard.count == live.count || membership.members(of: .store).count <= 1)
+        // Before the peers were asked nothing is known of what is missing: a disk may be empty.
+        let now =
+            repairs.isEmpty
+            && (askedInventories && heard.count == live.count || membership.members(of: .store).count <= 1)
         if now && !caughtUp { membership.heartbeatNow() }
         caughtUp = now
-        if verifyWaiting != nil && repairs.isEmpty { answerVerify(into: &effects) }
     }
 
     /// A committed part that did not come here is fetched, unless it comes by itself a little later.
@@ -237,6 +258,8 @@ extension StoreMachine {
         let dead = index.keys.filter { !keep.contains($0) }
         guard !dead.isEmpty else { return }
         for key in dead { index[key] = nil }
+        // Damage to what nobody needs any more is over.
+        damaged = damaged.filter { keep.contains($0.key) }
         manifests = manifests.filter { retain.steps.contains($0.key) || Int64($0.key) > retain.committedStep }
         compacting = true
         effects.perform(.compact(keep: keep, discardDamaged: false))
@@ -245,11 +268,14 @@ extension StoreMachine {
     /// Every record newer than the last commit, and the chains of the committed steps that are to be kept.
     func keptKeys() -> Set<Key> {
         var keep: Set<Key> = []
-        for (key, part) in index
-        where Int64(part.step) > retain.committedStep && settings.mutation != .compactionDropsUncommitted {
-            keepChain(key, &keep)
+        for records in [index, damaged] {
+            for (key, part) in records
+            where Int64(part.step) > retain.committedStep && settings.mutation != .compactionDropsUncommitted
+            {
+                keepChain(key, &keep)
+            }
         }
-        let shards = Set(index.keys.map(\.shard))
+        let shards = Set(index.keys.map(\.shard)).union(damaged.keys.map(\.shard))
         for step in retain.steps {
             for shard in shards { keepChain(Key(shard: shard, step: step), &keep) }
         }
@@ -286,50 +312,5 @@ extension StoreMachine {
         heartbeat.manifestStep = UInt64(max(manifestStep, 0))
         heartbeat.sentNanoseconds = now.nanoseconds
         effects.send(.heartbeat(heartbeat), to: .coordinator)
-    }
-
-    mutating func verified(
-        asked: UInt64, checked: Int, damages: [Damage], repair: Bool, at now: Instant,
-        into effects: inout Effects<Action>
-    ) {
-        verifyWaiting = (asked, checked, damages, repair)
-        for damage in damages {
-            effects.report(.error, "damage", damage.what)
-            if repair, let key = damage.key { markDamaged(key, at: now) }
-        }
-        if repair && !repairs.isEmpty {
-            verifyDeadline = now + .milliseconds(20_000)
-        } else {
-            answerVerify(into: &effects)
-        }
-    }
-
-    /// `json`: {"checked": n, "corrupt": [{"step": s, "shard": i, "what": "…"}], "repaired": n}
-    private mutating func answerVerify(into effects: inout Effects<Action>) {
-        guard let waiting = verifyWaiting else { return }
-        verifyWaiting = nil
-        verifyDeadline = nil
-        // A place that held nothing of use is mended by giving it up.
-        let repaired =
-            waiting.repair
-            ? waiting.damages.filter { $0.key.map { index[$0] != nil && damaged[$0] == nil } ?? true }.count
-            : 0
-        if waiting.repair && !waiting.damages.isEmpty && repairs.isEmpty {
-            compacting = true
-            effects.perform(.compact(keep: Set(index.keys), discardDamaged: true))
-        }
-        var items = ""
-        for damage in waiting.damages {
-            let step = damage.key.map { String($0.step) } ?? "null"
-            let shard = damage.key.map { String($0.shard) } ?? "null"
-            items += "\(items.isEmpty ? "" : ",")"
-            items += "{\"step\":\(step),\"shard\":\(shard),\"what\":\(JSONText.quoted(damage.what))}"
-        }
-        var answer = Answer()
-        answer.id = waiting.asked
-        answer.ok = true
-        answer.last = true
-        answer.json = "{\"checked\":\(waiting.checked),\"corrupt\":[\(items)],\"repaired\":\(repaired)}"
-        effects.send(.answer(answer), to: .coordinator)
     }
 }

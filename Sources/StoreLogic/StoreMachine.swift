@@ -140,12 +140,14 @@ public struct StoreMachine: Machine {
     var nextRequest: UInt64 = 1
     var inventoryDue: Instant?
     var inventoriesMissing: Set<NodeID> = []
+    /// Something was missed while the peers were being asked what they hold.
+    var refreshAgain = false
     /// Answers to earlier questions than this one don't count.
     var inventoryRound: UInt64 = 0
     var caughtUp = false
     var manifestStep: Int64 = -1
-    var verifyWaiting: (asked: UInt64, checked: Int, damages: [Damage], repair: Bool)?
-    var verifyDeadline: Instant?
+    /// Verifications that wait for what they found to be mended.
+    var verifications: [Verification] = []
 
     public struct Settings: Sendable, Hashable {
         public var stores: Int
@@ -215,7 +217,7 @@ public struct StoreMachine: Machine {
         }
         consider(inventoryDue)
         consider(gatherUntil)
-        consider(verifyDeadline)
+        for verification in verifications { consider(end(of: verification)) }
         var active = 0
         for repair in repairs.values where repair.request != 0 {
             active += 1

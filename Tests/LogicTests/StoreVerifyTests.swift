@@ -1,0 +1,199 @@
+import Foundation
+import MachineCore
+import StoreLogic
+import Testing
+import Wire
+
+/// Verifications of a store that goes on taking appends and freeing what is old.
+@Suite struct StoreVerifyTests {
+    typealias Key = StoreMachine.Key
+
+    private func store(_ parts: [Part]) -> Driver<StoreMachine> {
+        let members = (0..<3).map { member(.store($0)) }
+        return Driver(
+            StoreMachine(
+                membership: membership(.store(0), view: view(1, .running, members: members)),
+                settings: .init(stores: 3, replicas: 3),
+                found: StoreMachine.Found(promisedEpoch: 1, parts: parts)))
+    }
+
+    private func repair(
+        _ driver: inout Driver<StoreMachine>, damaged steps: [UInt64]
+    ) -> [Effect<StoreMachine.Action>] {
+        let damages = steps.map {
+            StoreMachine.Damage(key: Key(shard: 0, step: $0), what: "step \($0) is damaged")
+        }
+        return driver.tell(.completed(.verified(asked: 7, checked: 4, damages: damages, repair: true)))
+    }
+
+    /// What the operator is told: damaged records, and how many of them are mended.
+    private func answer(_ effects: [Effect<StoreMachine.Action>]) -> (corrupt: Int, repaired: Int)? {
+        for sent in effects.sent() {
+            guard case .answer(let answer) = sent.body,
+                let object = try? JSONSerialization.jsonObject(with: Data(answer.json.utf8))
+                    as? [String: Any]
+            else { continue }
+            return ((object["corrupt"] as? [Any])?.count ?? -1, object["repaired"] as? Int ?? -1)
+        }
+        return nil
+    }
+
+    private func fetches(_ effects: [Effect<StoreMachine.Action>]) -> [(fetch: FetchRecord, peer: NodeID)] {
+        effects.sent().compactMap {
+            if case .fetchRecord(let fetch) = $0.body { (fetch, $0.to) } else { nil }
+        }
+    }
+
+    private func retain(_ steps: [UInt64], committed: Int64) -> Envelope.OneOf_Body {
+        var reply = HeartbeatReply()
+        reply.committedStep = committed
+        reply.retain.number = 1
+        reply.retain.committedStep = committed
+        reply.retain.steps = steps
+        return .heartbeatReply(reply)
+    }
+
+    /// Hands the store what it asked for.
+    private func give(
+        _ made: (part: Part, payload: Payload), for fetch: FetchRecord, from peer: NodeID,
+        to driver: inout Driver<StoreMachine>
+    ) -> [Effect<StoreMachine.Action>] {
+        var record = RecordPart()
+        record.request = fetch.request
+        record.part = made.part
+        driver.hear(.recordPart(record), from: peer, payload: made.payload)
+        driver.tell(.tick, after: 10)
+        return driver.tell(.completed(.written))
+    }
+
+    @Test func waitsForItsOwnDamageAlone() throws {
+        let made = (0...3).map { part(step: UInt64($0)) }
+        var driver = store(made.map(\.part))
+        // A committed part that never came here is being asked for as well.
+        var reply = HeartbeatReply()
+        reply.committedStep = 9
+        var manifest = Manifest()
+        manifest.step = 9
+        manifest.parts = [part(step: 9).part]
+        reply.manifests = [manifest]
+        driver.hear(.heartbeatReply(reply), from: .coordinator)
+        driver.tell(.tick, after: 10)
+        driver.tell(.completed(.written))
+        let asked = try #require(fetches(repair(&driver, damaged: [2])).first)
+        let mended = give(made[2], for: asked.fetch, from: asked.peer, to: &driver)
+        let told = try #require(answer(mended))
+        #expect(told.corrupt == 1 && told.repaired == 1)
+    }
+
+    @Test func whatWasFreedWhileTheDiskWasReadIsNoDamage() throws {
+        var driver = store((2...3).map { part(step: UInt64($0)).part })
+        let told = try #require(answer(repair(&driver, damaged: [1])))
+        #expect(told.corrupt == 0)
+    }
+
+    @Test func whatIsFreedWhileItIsFetchedNeedsNoMending() throws {
+        var driver = store((0...3).map { part(step: UInt64($0)).part })
+        let asked = repair(&driver, damaged: [1])
+        #expect(answer(asked) == nil && fetches(asked).count == 1)
+        let told = try #require(answer(driver.hear(retain([3], committed: 3), from: .coordinator)))
+        #expect(told.corrupt == 1 && told.repaired == 1)
+    }
+
+    @Test func damageThatRetentionStillNamesIsWaitedFor() {
+        var driver = store((0...3).map { part(step: UInt64($0)).part })
+        _ = repair(&driver, damaged: [1, 3])
+        // Step 3 is newer than the last commit, step 1 is kept.
+        #expect(answer(driver.hear(retain([1, 2], committed: 2), from: .coordinator)) == nil)
+    }
+
+    @Test func whatNoPeerHasIsToldAsNotMended() throws {
+        var driver = store((0...3).map { part(step: UInt64($0)).part })
+        var asked = fetches(repair(&driver, damaged: [3]))
+        for _ in 0..<2 {
+            let question = try #require(asked.first)
+            var failure = FetchFailed()
+            failure.request = question.fetch.request
+            failure.step = 3
+            let effects = driver.hear(.fetchFailed(failure), from: question.peer)
+            #expect(answer(effects) == nil)
+            asked = fetches(effects)
+        }
+        let told = try #require(answer(driver.tell(.tick, after: 1500)))
+        #expect(told.corrupt == 1 && told.repaired == 0)
+    }
+
+    @Test func whatIsOnItsWayToTheDiskOutlivesTheRepair() throws {
+        let made = (0...3).map { part(step: UInt64($0)) }
+        var driver = store(made.map(\.part))
+        let asked = try #require(fetches(repair(&driver, damaged: [2])).first)
+        var record = RecordPart()
+        record.request = asked.fetch.request
+        record.part = made[2].part
+        driver.hear(.recordPart(record), from: asked.peer, payload: made[2].payload)
+        driver.tell(.tick, after: 10)
+        // Comes while the mended record is being written, and is handed to the disk before the compaction is.
+        let new = part(step: 4)
+        var append = Append()
+        append.part = new.part
+        driver.hear(.append(append), from: .shard(0), payload: new.payload)
+        let effects = driver.tell(.completed(.written))
+        let kept = effects.actions().compactMap { action -> Set<Key>? in
+            if case .compact(let keep, true) = action { keep } else { nil }
+        }
+        #expect(try #require(kept.first).contains(Key(shard: 0, step: 4)))
+    }
+
+    // MARK: Catching up
+
+    private func heartbeats(_ effects: [Effect<StoreMachine.Action>]) -> [Heartbeat] {
+        effects.sent().compactMap { if case .heartbeat(let heartbeat) = $0.body { heartbeat } else { nil } }
+    }
+
+    private func inventoryRequests(_ effects: [Effect<StoreMachine.Action>]) -> [(id: UInt64, peer: NodeID)] {
+        effects.sent().compactMap { sent in
+            if case .inventoryRequest(let request) = sent.body { (request.request, sent.to) } else { nil }
+        }
+    }
+
+    /// The promise of an empty disk may be written before the first view comes.
+    @Test func anEmptyDiskIsNotCaughtUpBeforeItsPeersWereAsked() {
+        let members = (0..<3).map { member(.store($0)) }
+        var driver = Driver(
+            StoreMachine(
+                membership: membership(.store(0), view: view(1, epoch: 4, .running, members: members)),
+                settings: .init(stores: 3, replicas: 3), found: StoreMachine.Found()))
+        var effects = driver.tell(.tick, after: 10)
+        effects += driver.tell(.completed(.written))
+        effects += driver.tell(.tick, after: 1000)
+        #expect(!heartbeats(effects).isEmpty)
+        #expect(heartbeats(effects).allSatisfy { !$0.caughtUp })
+    }
+
+    /// However many gaps are noticed meanwhile, what the peers answer counts.
+    @Test func answersCountThoughMoreGapsAreNoticed() throws {
+        let members = (0..<3).map { member(.store($0)) }
+        var driver = store([part(step: 0).part])
+        let asked = inventoryRequests(
+            driver.hear(.view(view(2, .running, members: members)), from: .coordinator))
+        #expect(Set(asked.map(\.peer)) == [.store(1), .store(2)])
+        for step: UInt64 in [5, 8] {
+            let late = part(step: step, base: step - 1)
+            var append = Append()
+            append.part = late.part
+            driver.hear(.append(append), from: .shard(0), payload: late.payload)
+            driver.tell(.tick, after: 10)
+            driver.tell(.completed(.written))
+        }
+        var fetched: [UInt64] = []
+        for question in asked {
+            var inventory = Inventory()
+            inventory.request = question.id
+            inventory.parts = [part(step: 4).part]
+            fetched += fetches(driver.hear(.inventory(inventory), from: question.peer)).map(\.fetch.step)
+        }
+        #expect(fetched == [4])
+        // Those that had answered before the last gap are asked once more.
+        let again = inventoryRequests(driver.tell(.tick, after: 600))
+        #expect(Set(again.map(\.peer)) == [.store(1), .store(2)])
+    }
+}
