@@ -18,6 +18,8 @@ struct EventQueue<Item> {
     private var sequence: UInt64 = 0
 
     var count: Int { heap.count }
+    /// When the next item is due.
+    var nextTime: UInt64? { heap.first?.at }
 
     mutating func add(_ item: Item, at: UInt64) {
         sequence += 1

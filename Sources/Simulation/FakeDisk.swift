@@ -86,6 +86,9 @@ struct FakeDisk {
 
     mutating func damage(_ key: StoreMachine.Key) { records[key]?.isDamaged = true }
 
+    /// Records disappear, as with a file that is gone.
+    mutating func lose(_ keys: some Sequence<StoreMachine.Key>) { for key in keys { records[key] = nil } }
+
     /// - Parameter isLazy: nothing is read for it, until the log is opened again.
     mutating func keep(_ keys: Set<StoreMachine.Key>, isLazy: Bool) -> UInt64 {
         let before = records.count

@@ -33,6 +33,8 @@ final class Process {
     var fact = ProcessFact(node: "", incarnation: 0)
     var isAlive = true
     var isPaused = false
+    /// When it ended.
+    var diedAt: UInt64 = 0
     var held: [Happening] = []
     var coordinator: CoordinatorMachine?
     var shard: ShardMachine?

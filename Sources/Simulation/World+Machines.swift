@@ -89,6 +89,7 @@ extension World {
 
     private func heed(_ decision: Decision, of process: Process) {
         say("\(process.label) [\(decision.kind)] \(decision.sentence)")
+        onDecision?(decision, process)
     }
 
     func scheduleTimer(_ process: Process) {

@@ -47,6 +47,7 @@ extension World {
     /// What the operator is told.
     func hear(_ body: Envelope.OneOf_Body, from process: Process) {
         say("\(process.label) → \(Self.tool): \(describe(body))")
+        onAnswer?(body, process)
         guard case .answer(let answer) = body, answer.ok, let order = orderSteps[answer.id],
             process.id == currentCoordinator
         else { return }

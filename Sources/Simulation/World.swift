@@ -49,7 +49,7 @@ final class World {
         }
     }
 
-    let plan: Plan
+    var plan: Plan
     let trace: ((String) -> Void)?
     var random: SimulationRandom
     var now: UInt64 = 0
@@ -77,6 +77,9 @@ final class World {
     var coordinatorSince: UInt64 = 0
     var failure: String?
     var isDone = false
+    /// What the operator is told, by which process; and what every process decides.
+    var onAnswer: ((Envelope.OneOf_Body, Process) -> Void)?
+    var onDecision: ((Decision, Process) -> Void)?
     var events = 0
     var firedFaults: [FaultKind: Int] = [:]
     var currentCoordinator = -1
@@ -217,6 +220,7 @@ final class World {
         guard process.isAlive else { return }
         say("\(process.label) dies: \(cause)")
         process.isAlive = false
+        process.diedAt = now
         process.isPaused = false
         if let job = process.jobs.first, case .coordinator(let action) = job, random.chance(0.5) {
             // The transaction reached the disk before its process died.
@@ -239,7 +243,6 @@ final class World {
         exit.node = process.isJoined ? process.name.description : process.place.description
         exit.pid = UInt32(process.id)
         exit.cause = cause
-        exit.ageMilliseconds = 1
         if process.place == .coordinator || random.chance(0.8) {
             queue.add(.tellExit(exit, tries: 4), at: now + random.span(1, 30))
         }
@@ -252,9 +255,11 @@ final class World {
             queue.add(.tellExit(exit, tries: tries - 1), at: now + random.span(50, 250))
             return
         }
+        var told = exit
+        told.ageMilliseconds = Double(now - processes[Int(exit.pid)].diedAt) / 1e6
         var envelope = Envelope()
         envelope.from = "tool-0"
-        envelope.body = .nodeExited(exit)
+        envelope.body = .nodeExited(told)
         tell(coordinator, .message(Packet(envelope: envelope), from: NodeID(role: .tool, index: 0)))
     }
 
