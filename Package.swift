@@ -77,8 +77,13 @@ let package = Package(
                 "CoordinatorLogic", "ShardLogic", "StoreLogic", "WorkerLogic", "MachineCore", "Invariants",
                 "Wire", "ParameterState", "Training", "LCCheckpoint", "Tensors",
             ]),
-        // Drills: faults on real processes, from a file. Uses the cluster through its program, as anyone would.
-        library("Drill", ["Cluster", "CSystem", .product(name: "Yams", package: "Yams")]),
+        // Drills: faults from a file, on real processes, used through their program as anyone would, or on the simulator.
+        library(
+            "Drill",
+            [
+                "Cluster", "CSystem", "Simulation", "MachineCore", "Training", "LCCheckpoint",
+                .product(name: "Yams", package: "Yams"),
+            ]),
         // The paper's experiments on the code of shards: training, checkpoints and restores in one process.
         library(
             "PaperBench", ["ParameterState", "Training", "LCCheckpoint", "Wire", "Tensors"]),

@@ -17,6 +17,7 @@ struct DrillChaosCommand: AsyncParsableCommand {
     @Option(help: "For how long faults strike.") var minutes = 10.0
     @Option(help: "Draw everything from this seed; another one each time by default.") var seed: UInt64?
     @Option(help: "Configuration of the cluster.") var config = "configs/drills/clusters/chaos.yaml"
+    @Flag(help: "Run on the simulator instead of real processes.") var simulate = false
     @Option(help: ArgumentHelp("Write a report there (HTML, JUnit XML, JSON).", valueName: "dir")) var report:
         String?
     @Flag(help: "Print one JSON object, and nothing else.") var json = false
@@ -30,10 +31,11 @@ struct DrillChaosCommand: AsyncParsableCommand {
     mutating func run() async throws {
         let configuration = try readConfiguration(config)
         let seed = seed ?? UInt64.random(in: 0..<1_000_000)
-        var chaos = Chaos(configuration: configuration, seed: seed)
+        let engine: EngineKind = simulate ? .simulation : .processes
+        var chaos = Chaos(configuration: configuration, seed: seed, engine: engine)
         var drill = chaos.drill(minutes: minutes, seed: seed)
         drill.command = "varve drill chaos --minutes \(minutes) --seed \(seed) --config \(config)"
-        let session = DrillSession(json: json)
+        let session = DrillSession(json: json, engine: engine)
         let result = await session.run(drill, seed: seed)
         try session.tell(result, folder: report)
         try session.leave([result], expected: 1)

@@ -76,16 +76,18 @@ struct DrillListCommand: ParsableCommand {
     @Flag(help: "Machine output.") var json = false
 
     func run() throws {
-        var table = TextTable([.init("DRILL"), .init("WHAT IT SHOWS")])
+        var table = TextTable([.init("DRILL"), .init("ENGINES"), .init("WHAT IT SHOWS")])
         var items: [String] = []
         var problems: [String] = []
         for file in try DrillCommand.files(in: directory) {
             do {
                 let drill = try DrillCommand.load(file)
-                table.add([drill.name, drill.about])
+                let engines = drill.engines.map(\.rawValue)
+                table.add([drill.name, engines.joined(separator: ", "), drill.about])
+                let names = engines.map(jsonText).joined(separator: ",")
                 items.append(
-                    "{\"name\":\(jsonText(drill.name)),\"file\":\(jsonText(file)),\"about\":\(jsonText(drill.about))}"
-                )
+                    "{\"name\":\(jsonText(drill.name)),\"file\":\(jsonText(file)),\"engines\":[\(names)],"
+                        + "\"about\":\(jsonText(drill.about))}")
             } catch let error as ConfigurationError { problems += error.problems.map(\.description) }
         }
         if json {

@@ -12,15 +12,20 @@ struct DrillRunCommand: AsyncParsableCommand {
             Exit code 0: every fault struck and everything held; 2: something did not hold, or a fault could not be \
             injected ("not run"); 1: the drill itself could not go on. Ctrl-C ends it and leaves nothing behind.
 
+            With --simulate the same drill runs on the simulator: the same decisions on a virtual clock. A step or fault that \
+            it does not know makes the drill "not run"; 'varve drill list' shows which drills it knows.
+
             Examples:
               varve drill run configs/drills/shard-kill.yaml --seed 7 --report report
               varve drill run --all --report reports
+              varve drill run configs/drills/shard-kill.yaml --simulate
             """)
 
     @Argument(help: "The drill files (YAML).") var files: [String] = []
     @Flag(help: "Run every drill of --directory.") var all = false
     @Option(help: "Folder with drill files, for --all.") var directory = "configs/drills"
     @Option(help: "Draw nodes, places and times from this seed instead of the file's own.") var seed: UInt64?
+    @Flag(help: "Run on the simulator instead of real processes.") var simulate = false
     @Option(help: ArgumentHelp("Write a report there (HTML, JUnit XML, JSON).", valueName: "dir")) var report:
         String?
     @Flag(help: "Print one JSON object for each drill, and nothing else.") var json = false
@@ -39,7 +44,8 @@ struct DrillRunCommand: AsyncParsableCommand {
             for problem in error.problems { printError(problem.description) }
             throw ExitCode(CommandFailure.configuration)
         }
-        let session = DrillSession(json: json)
+        if all, simulate { drills.removeAll { !$0.engines.contains(.simulation) } }
+        let session = DrillSession(json: json, engine: simulate ? .simulation : .processes)
         var results: [DrillResult] = []
         for drill in drills where !session.isStopped {
             let result = await session.run(drill, seed: seed)
@@ -59,11 +65,13 @@ struct DrillRunCommand: AsyncParsableCommand {
 /// Runs drills one after another, and says how they went.
 final class DrillSession: Sendable {
     private let json: Bool
+    private let engine: EngineKind
     private let stopped = Mutex(false)
     private let signals = StopSignal()
 
-    init(json: Bool) {
+    init(json: Bool, engine: EngineKind) {
         self.json = json
+        self.engine = engine
         signals.onStop { [weak self] in self?.stopped.withLock { $0 = true } }
     }
 
@@ -73,7 +81,7 @@ final class DrillSession: Sendable {
         let quiet = json
         if !quiet { Self.write("\(drill.name): \(drill.about)") }
         let settings = DrillSettings(
-            executable: programPath(), seed: seed,
+            executable: programPath(), seed: seed, engine: engine,
             onEntry: { if !quiet { Self.say($0) } },
             isCancelled: { [weak self] in self?.isStopped ?? true })
         return await withCheckedContinuation { done in
@@ -120,8 +128,25 @@ final class DrillSession: Sendable {
             Self.write("           \(check.outcome.rawValue): \(check.name): \(check.evidence)")
         }
         Self.write("\(result.name): \(result.verdict.rawValue): \(result.reason)")
+        if !result.recoveryTimes.isEmpty, result.recoveries.count >= 5 { times(result.recoveryTimes) }
         if result.verdict != .passed { Self.write("again: \(result.command)") }
         if let folder { Self.write("report: \(folder)/index.html") }
+    }
+
+    /// How long recoveries took, by role.
+    private func times(_ rows: [RecoveryTimes]) {
+        var table = TextTable([
+            .init("ROLE"), .init("RECOVERIES", .right), .init("DETECTED", .right), .init("RESTORED", .right),
+            .init("RESUMED", .right), .init("TOTAL", .right),
+        ])
+        for row in rows {
+            table.add([
+                row.role, "\(row.count)", row.detected.text, row.restored.text, row.resumed.text,
+                row.total.text,
+            ])
+        }
+        Self.write("median / 99th percentile of the milliseconds that recoveries took:")
+        Self.write(table.render(colours: Terminal(descriptor: STDOUT_FILENO).colours))
     }
 
     func table(_ results: [DrillResult]) {

@@ -1,4 +1,5 @@
 import Cluster
+import Drill
 import Foundation
 import LCCheckpoint
 import MachineCore
@@ -65,26 +66,8 @@ extension ClusterConfiguration {
     }
 
     func plan(shape: ModelShape) -> RunPlan {
-        var settings = RunSettings(shards: cluster.shards, workers: cluster.workers, stores: cluster.stores)
-        settings.replicas = checkpoint.replicas
-        settings.writeQuorum = checkpoint.writeQuorum
-        switch training.consistency {
-        case .bsp: settings.staleness = 0
-        case .ssp: settings.staleness = training.staleness ?? 1
-        case .asp: settings.staleness = nil
-        }
-        settings.steps = UInt64(training.steps)
-        settings.checkpointEvery = UInt64(checkpoint.every)
-        // A full checkpoint is a base of its own.
-        settings.baseEvery = checkpoint.codec.kind == .full ? 1 : UInt64(checkpoint.baseEvery)
-        settings.maxLag = checkpoint.maxLag
-        settings.partialRecovery = recovery.mode == .partial
-        settings.keepLast = checkpoint.keep.last
-        settings.keepEvery = UInt64(checkpoint.keep.every)
-        settings.heartbeat = .milliseconds(timing.heartbeatMs)
-        settings.lease = .milliseconds(timing.leaseMs)
         return RunPlan(
-            settings: settings, shape: shape, optimizer: optimizerKind, codec: checkpoint.codec.settings,
+            settings: runSettings, shape: shape, optimizer: optimizerKind, codec: checkpoint.codec.settings,
             slotCodec: checkpoint.slotsCodec.settings,
             selection: checkpoint.codec.selection(seed: training.seed), seed: training.seed,
             batch: training.batch,
@@ -120,20 +103,6 @@ extension ClusterConfiguration.Codec {
         case .lc, .auto, .exact, .full: nil
         case .topn: PartialSelection(rule: .topN, fraction: fraction)
         case .scar: PartialSelection(rule: .blocks(size: block ?? 64, order), fraction: fraction)
-        }
-    }
-
-    var settings: CodecSettings {
-        let coder: CodecSettings.Entropy =
-            switch entropy {
-            case .quick: .quick
-            case .best: .best
-            case .huffman: .huffman
-            }
-        return switch kind {
-        case .lc: CodecSettings(kind: .lc(bits: bits), entropy: coder)
-        case .auto: CodecSettings(kind: .auto(error: error ?? 1e-3), entropy: coder)
-        case .exact, .full, .topn, .scar: CodecSettings(kind: .exact, entropy: coder)
         }
     }
 }

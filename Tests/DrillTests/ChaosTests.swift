@@ -18,6 +18,38 @@ import Testing
         }
     }
 
+    /// No kind is left to luck.
+    @Test func everyKindComesBeforeAnyComesAgain() throws {
+        let drawn = faults(try drill(seed: 8))
+        let turn = Set(drawn.prefix(40).map(\.kind))
+        #expect(
+            turn.isSuperset(of: [.kill, .term, .pause, .replace, .cut, .delay, .limit, .reset, .halfOpen]))
+        #expect(turn.isSuperset(of: [.garbage, .oversize, .stalledHandshakes, .bitFlip, .tornTail, .wipe]))
+        #expect(turn.isSuperset(of: [.missingSegment, .misdirectedWrite, .staleDisk]))
+    }
+
+    /// What a disk has lost or what was damaged is there again before the next fault.
+    @Test func damageIsMendedBeforeTheNextFault() throws {
+        var damaged: String?
+        for step in try drill(seed: 9).steps {
+            switch step.action {
+            case .fault(let fault):
+                #expect(damaged == nil, "\(step.name) strikes while '\(damaged ?? "")' is not mended")
+                if fault.kind.changesDisks { damaged = step.name }
+            case .verify(.mended, _): damaged = nil
+            case .verify, .wait, .assert, .heal, .pause, .run, .parallel: break
+            }
+        }
+    }
+
+    @Test func timesAreTheOnesMeasured() {
+        let hundred = TimeSpread((1...100).map(Double.init).shuffled())
+        #expect((hundred.median, hundred.p99) == (50, 99))
+        let one = TimeSpread([7])
+        #expect((one.median, one.p99) == (7, 7))
+        #expect(TimeSpread([]).text == "–")
+    }
+
     private func words(_ drill: DrillFile) -> [String] {
         faults(drill).map { "\($0.kind.rawValue) \($0.targetText) \($0.delayMilliseconds)" }
     }
@@ -39,7 +71,7 @@ import Testing
             case .heal(let name):
                 #expect(name == open)
                 open = nil
-            case .wait, .assert, .pause, .run, .parallel: break
+            case .wait, .assert, .pause, .run, .verify, .parallel: break
             }
         }
         #expect(open == nil)

@@ -39,6 +39,7 @@ import Testing
                   - {assert: {event: recovered, node: every shard, count: 2}}
                   - {pause: 100ms}
                   - {run: 'true', within: 5s}
+                  - {verify: mended, within: 5s}
                   - parallel:
                       - {wait: committed >= +20}
                       - {fault: bit-flip, target: any store, count: 3, record: base}
@@ -46,11 +47,11 @@ import Testing
                 """)
         #expect(drill.name == "all-steps")
         #expect(drill.timeoutMilliseconds == 90_000)
-        #expect(drill.steps.count == 11)
+        #expect(drill.steps.count == 12)
         #expect(drill.steps[1].name == "two at once")
         guard case .fault(let kill) = drill.steps[1].action else { return #expect(Bool(false), "no fault") }
         #expect((kill.kind, kill.everyMilliseconds, kill.times) == (.kill, 250, 8))
-        guard case .parallel(let inner) = drill.steps[10].action, case .fault(let flip) = inner[1].action
+        guard case .parallel(let inner) = drill.steps[11].action, case .fault(let flip) = inner[1].action
         else {
             return #expect(Bool(false), "no fault at once")
         }

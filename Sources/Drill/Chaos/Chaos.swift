@@ -5,18 +5,26 @@ import Cluster
 /// Invariants
 /// - At most W − 1 stores are hurt at a time, and a disk only once the damage before it has been mended.
 /// - Every fault that lasts is healed, and the cluster is back, before the next one.
-/// - The same seed and configuration draw the same drill.
+/// - Every kind of fault comes once before any comes again; those that the machine or the engine lacks the means for
+///   don't come.
+/// - The same seed, configuration and means draw the same drill.
 public struct Chaos {
-    /// Faults that need more than an ordinary user may do; left out where this machine lacks the means.
-    private static let processFaults: [FaultKind] = [.kill, .term, .pause]
-    private static let linkFaults: [FaultKind] = [.cut, .delay, .limit, .reset, .halfOpen]
-    private static let diskFaults: [FaultKind] = [.bitFlip, .tornTail, .misdirectedWrite, .wipe, .staleDisk]
-
     private let configuration: ClusterConfiguration
+    private let engine: EngineKind
     private var random: DrillRandom
+    /// Kinds that are still to come in this turn.
+    private var deck: [Card] = []
 
-    public init(configuration: ClusterConfiguration, seed: UInt64) {
+    /// A kind of fault, with what makes it another one in the catalogue.
+    struct Card: Hashable {
+        var kind: FaultKind
+        var during: KillMoment?
+        var isWide = false
+    }
+
+    public init(configuration: ClusterConfiguration, seed: UInt64, engine: EngineKind = .processes) {
         self.configuration = configuration
+        self.engine = engine
         random = DrillRandom(seed: seed)
     }
 
@@ -27,8 +35,9 @@ public struct Chaos {
     ///
     /// - Parameter seed: of the engine's own draws.
     public mutating func drill(minutes: Double, seed: UInt64) -> DrillFile {
+        // A second segment is there by then, so that one can disappear.
         var steps: [DrillStep] = [
-            step("warm up", .wait(.value(.step, .atLeast, 40, relative: false), withinMilliseconds: 60_000))
+            step("warm up", .wait(.value(.step, .atLeast, 400, relative: false), withinMilliseconds: 120_000))
         ]
         // A round takes some seconds; the clock of the engine, not this number, ends the drill.
         let rounds = max(1, Int(minutes * 60))
@@ -51,89 +60,117 @@ public struct Chaos {
         DrillStep(name: name, line: 0, action: action)
     }
 
-    /// Again, since a replica may just be behind with what was committed a moment ago.
-    private static let mend =
-        "for again in 1 2 3 4 5; do \"$VARVE\" checkpoints verify --repair --run-dir \"$RUN_DIR\" && exit 0; sleep 1; done; exit 1"
+    // MARK: Rounds
 
     private mutating func round(_ number: Int) -> [DrillStep] {
-        var families = [0, 0, 1, 1]
-        if spareStores > 0, configuration.cluster.stores >= 2 { families.append(2) }
-        let fault: Fault?
-        switch families[random.below(families.count)] {
-        case 0: fault = processFault()
-        case 1: fault = linkFault()
-        default: fault = diskFault()
-        }
-        guard let fault else { return [] }
+        let fault = draw()
         let name = "\(number). \(fault.kind.rawValue) \(fault.targetText)"
+        func wait(_ what: String, _ condition: Condition) -> DrillStep {
+            step("\(number). \(what)", .wait(condition, withinMilliseconds: 60_000))
+        }
         var steps = [step(name, .fault(fault))]
-        if fault.kind.lasts {
-            steps.append(step("\(number). it goes on", .pause(milliseconds: 200 + random.below(1800))))
-            steps.append(step("\(number). healed", .heal(name)))
-        }
         switch fault.kind {
-        case .kill, .term, .tornTail, .wipe, .staleDisk:
-            steps.append(step("\(number). back", .wait(.recovered, withinMilliseconds: 60_000)))
-        default: break
+        case .fsyncError: steps.append(wait("it stops", .event("fault", nodes: nil, count: 1)))
+        default:
+            if fault.kind.lasts {
+                steps.append(step("\(number). it goes on", .pause(milliseconds: 200 + random.below(1600))))
+            }
         }
-        steps.append(
-            step(
-                "\(number). all is well",
-                .wait(.state(of: nil, "running", equal: true), withinMilliseconds: 60_000)))
-        if fault.kind.family == .disk {
+        if fault.kind.lasts { steps.append(step("\(number). healed", .heal(name))) }
+        // A coordinator that died with all others knows of none what became of it.
+        if fault.kind.endsProcesses, fault.targetText != "every node" { steps.append(wait("back", .recovered)) }
+        steps.append(wait("all is well", .state(of: nil, "running", equal: true)))
+        if fault.kind.changesDisks || fault.kind == .diskFull {
             // What is damaged is mended before anything else is hurt: two damages could meet in the same record.
             steps.append(
-                step(
-                    "\(number). damage is mended",
-                    .run(
-                        command: Self.mend,
-                        withinMilliseconds: 120_000)))
+                step("\(number). damage is mended", .verify(.mended, withinMilliseconds: 60_000)))
         }
-        steps.append(
-            step(
-                "\(number). training goes on",
-                .wait(.value(.committed, .atLeast, 10, relative: true), withinMilliseconds: 60_000)))
+        steps.append(wait("training goes on", .value(.committed, .atLeast, 10, relative: true)))
         return steps
     }
 
-    private mutating func node() -> NodeSelector? {
-        let nodes = NodeRole.allCases.flatMap { $0.nodes(in: configuration) }.filter {
-            NodeRole.of($0) != .store || spareStores > 0
+    // MARK: Faults
+
+    private static let every: [Card] =
+        [
+            FaultKind.kill, .kill, .kill, .kill, .term, .pause, .pause, .replace, .cut, .cut, .delay, .limit,
+            .reset,
+            .halfOpen, .garbage, .oversize, .stalledHandshakes, .bitFlip, .tornTail, .missingSegment,
+            .misdirectedWrite, .wipe, .staleDisk, .diskFull, .fsyncError, .slowFsync,
+        ].map { Card(kind: $0) }
+        + KillMoment.allCases.map { Card(kind: .kill, during: $0) }
+        + [Card(kind: .kill, isWide: true)]
+
+    private mutating func draw() -> Fault {
+        while true {
+            if deck.isEmpty { deck = Self.every.filter(isPossible) }
+            let card = deck.remove(at: random.below(deck.count))
+            if let fault = fault(card) { return fault }
         }
-        return select(nodes[random.below(nodes.count)])
     }
 
-    private func select(_ word: String) -> NodeSelector? { NodeSelector.parse([word], in: configuration).0 }
-
-    private mutating func processFault() -> Fault? {
-        let kind = Self.processFaults[random.below(Self.processFaults.count)]
-        return node().map { Fault(kind: kind, target: .nodes($0)) }
+    private func isPossible(_ card: Card) -> Bool {
+        var fault = Fault(kind: card.kind, target: .nodes(select("coordinator")))
+        fault.during = card.during
+        let hurtsStores = card.kind.family == .disk || card.during == .fsync
+        if hurtsStores, spareStores == 0 || configuration.cluster.stores < 2 { return false }
+        return switch engine {
+        case .processes: Means.lack(for: fault) == nil
+        case .simulation: SimulationEngine.knows(fault)
+        }
     }
 
-    private mutating func diskFault() -> Fault? {
-        let kind = Self.diskFaults[random.below(Self.diskFaults.count)]
-        let store = "store-\(random.below(configuration.cluster.stores))"
-        guard let selector = select(store) else { return nil }
-        var fault = Fault(kind: kind, target: .nodes(selector))
+    private func select(_ word: String) -> NodeSelector {
+        guard let selector = NodeSelector.parse([word], in: configuration).0 else {
+            preconditionFailure("'\(word)' is drawn from the nodes of this configuration")
+        }
+        return selector
+    }
+
+    private mutating func pick(_ roles: [NodeRole]) -> String {
+        let nodes = roles.filter { $0 != .store || spareStores > 0 }.flatMap { $0.nodes(in: configuration) }
+        return nodes[random.below(nodes.count)]
+    }
+
+    private mutating func fault(_ card: Card) -> Fault? {
+        var fault: Fault
+        switch card.kind.family {
+        case .process: fault = Fault(kind: card.kind, target: .nodes(select(victim(of: card))))
+        case .peer:
+            fault = Fault(kind: card.kind, target: .nodes(select(pick([.coordinator, .shard, .store]))))
+        case .disk: fault = Fault(kind: card.kind, target: .nodes(select(pick([.store]))))
+        case .link: fault = Fault(kind: card.kind, target: link())
+        }
+        fault.during = card.during
+        fault.record = random.below(4) == 0 ? .base : .delta
         fault.ageMilliseconds = 200 + random.below(1500)
         fault.count = 1 + random.below(3)
+        fault.delayMilliseconds = 1 + random.below(80)
+        fault.jitterMilliseconds = random.below(40)
+        fault.bytesPerSecond = (50 + random.below(500)) << 10
         return fault
     }
 
-    private mutating func linkFault() -> Fault? {
-        let kind = Self.linkFaults[random.below(Self.linkFaults.count)]
+    private mutating func victim(of card: Card) -> String {
+        if card.isWide {
+            // Every process at once, as without power; or all shards.
+            return random.below(2) == 0 ? "every node" : "every shard"
+        }
+        switch card.during {
+        case .fsync: return pick([.store])
+        case .sending, .receiving: return pick([.shard])
+        case nil: return card.kind == .replace ? "coordinator" : pick(NodeRole.allCases)
+        }
+    }
+
+    private mutating func link() -> Fault.Target {
         let nodes = NodeRole.allCases.flatMap { $0.nodes(in: configuration) }
         // Every drawn pair is a link that is in use all the time.
         let pairs = nodes.flatMap { a in nodes.map { (a, $0) } }.filter {
             DrillChecks.talk($0.0, $0.1) && Self.isBusy($0.0, $0.1)
         }
         let (from, to) = pairs[random.below(pairs.count)]
-        guard let first = select(from), let second = select(to) else { return nil }
-        var fault = Fault(kind: kind, target: .links(first, second, oneWay: random.below(2) == 0))
-        fault.delayMilliseconds = 1 + random.below(80)
-        fault.jitterMilliseconds = random.below(40)
-        fault.bytesPerSecond = (50 + random.below(500)) << 10
-        return fault
+        return .links(select(from), select(to), oneWay: random.below(2) == 0)
     }
 
     private static func isBusy(_ a: String, _ b: String) -> Bool {

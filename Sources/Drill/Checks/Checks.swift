@@ -4,8 +4,7 @@ import Foundation
 /// What is looked at once a run has ended.
 struct Checks {
     let run: DrillRun
-    let cluster: RunningCluster
-    let proxy: LinkProxies?
+    let engine: any Engine
     /// Whether every step of the drill held; if not, only what is cheap is looked at.
     let stepsHeld: Bool
 
@@ -18,25 +17,18 @@ struct Checks {
         if wanted.contains(.monotonic) { checks.append(monotonic()) }
         if wanted.contains(.boundedLoss) { checks.append(boundedLoss(result)) }
         checks += recoveryChecks(result)
-        if expectations.noOrphans { checks += clean() }
-        checks += HistoryCheck(
-            cluster: cluster, hurtsDisks: HistoryCheck.hurtsDisks(drill.steps),
-            endsRefused: drill.ending == .refused
-        ).all()
+        checks += engine.checks()
         guard stepsHeld, drill.ending != .refused else { return checks }
         if wanted.contains(.live) { checks.append(live(result)) }
         if let share = expectations.throughputAfter { checks.append(throughput(share)) }
-        checks += StateChecks(run: run, cluster: cluster).all(result)
-        if expectations.needsReference {
-            checks += Reference(run: run, cluster: cluster).compare(&result)
-        }
+        checks += engine.checksOfState(&result)
         return checks
     }
 
     // MARK: From the events
 
     private func monotonic() -> CheckResult {
-        let commits = cluster.events.filter { $0.kind == "checkpoint" }.compactMap { $0.numbers["step"] }
+        let commits = engine.events.filter { $0.kind == "checkpoint" }.compactMap { $0.numbers["step"] }
         let method = "the order of the checkpoint events"
         guard !commits.isEmpty else {
             return CheckResult("monotonic", .unknown, method: method, "nothing was committed")
@@ -105,7 +97,7 @@ struct Checks {
         let faults = run.history.all.filter { $0.kind == .fault }
         guard !faults.isEmpty else { return CheckResult("live", .unknown, method: method, "no fault struck") }
         let since = max(strike, healed, faults.last?.atMilliseconds ?? 0)
-        let commits = cluster.events.filter { $0.kind == "checkpoint" && $0.atMilliseconds > since }
+        let commits = engine.events.filter { $0.kind == "checkpoint" && $0.atMilliseconds > since }
         guard let first = commits.first else {
             return CheckResult("live", .broken, method: method, "nothing was committed after the last fault")
         }
@@ -118,8 +110,8 @@ struct Checks {
     private func throughput(_ share: Double) -> CheckResult {
         let name = "throughput_after >= \(plain(share))"
         let method = "steps per second before the first fault and after the last recovery"
-        let steps = cluster.events.filter { $0.kind == "step" }
-        let calm = cluster.events.last { $0.kind == "recovered" }?.atMilliseconds ?? 0
+        let steps = engine.events.filter { $0.kind == "step" }
+        let calm = engine.events.last { $0.kind == "recovered" }?.atMilliseconds ?? 0
         let (first, healed) = run.state.withLock { ($0.firstStrike ?? .infinity, $0.lastHealed) }
         // The first second of training warms up caches and connections.
         let start = (steps.first?.atMilliseconds ?? 0) + 500
@@ -138,31 +130,5 @@ struct Checks {
         else { return nil }
         let count = (last.numbers["step"] ?? 0) - (first.numbers["step"] ?? 0)
         return count / (last.atMilliseconds - first.atMilliseconds) * 1000
-    }
-
-    // MARK: What is left behind
-
-    private func clean() -> [CheckResult] {
-        let left = cluster.ended(withinMilliseconds: 5000)
-        let names = left.map { "\($0.node ?? "?") (process \($0.pid))" }.sorted().joined(separator: ", ")
-        let orphans = CheckResult(
-            "no_orphans", left.isEmpty ? .held : .broken,
-            method: "every process of the run, by id and start time, in /proc",
-            left.isEmpty ? "all \(cluster.everSeen.count) processes that ran have ended" : "\(names) went on")
-        let files = (FileManager.default.enumerator(atPath: cluster.directory)?.allObjects as? [String]) ?? []
-        let partial = files.filter {
-            $0.hasSuffix(".tmp") || $0.hasSuffix(".new") || $0.hasSuffix(".partial")
-        }
-        let method = "names of unfinished files in the run directory"
-        // A store that was killed may leave a segment that it had begun; its next start removes that.
-        let shown = partial.prefix(3).joined(separator: ", ")
-        return [
-            orphans,
-            CheckResult(
-                "no_partial_files", partial.isEmpty ? .held : .broken, method: method,
-                partial.isEmpty
-                    ? "none among \(files.count) files" : "\(shown) \(partial.count == 1 ? "is" : "are") left"
-            ),
-        ]
     }
 }

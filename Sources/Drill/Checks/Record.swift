@@ -3,8 +3,7 @@ import Foundation
 
 extension DrillRun {
     /// Takes what the cluster told into the result.
-    func record(_ cluster: RunningCluster, _ result: inout DrillResult) {
-        let events = cluster.events
+    func record(_ events: [ClusterEvent], _ result: inout DrillResult) {
         let steps = events.filter { $0.kind == "step" }
         result.steps = Self.thinned(steps.map(Self.point(\.["loss"])))
         result.commits = Self.thinned(
@@ -23,6 +22,7 @@ extension DrillRun {
                 resumedMilliseconds: next.map { $0.atMilliseconds - event.atMilliseconds },
                 lostSteps: event.numbers["lost_steps"] ?? 0)
         }
+        result.recoveryTimes = RecoveryTimes.rows(result.recoveries)
         if let summary = events.last(where: { $0.kind == "summary" }) {
             for (key, value) in summary.numbers { result.summary[key] = plain(value) }
             for (key, value) in summary.texts where key != "event" && key != "run_dir" {

@@ -113,7 +113,11 @@ struct StateChecks {
         var tried = 0
         for lost in Self.subsets(of: run.drill.configuration.cluster.stores, taking: lossy).prefix(20) {
             let folders = lost.map { "\(cluster.directory)/stores/store-\($0)" }
-            for folder in folders { rename(folder, folder + ".away") }
+            let moved = folders.allSatisfy { rename($0, $0 + ".away") == 0 }
+            guard moved else {
+                return CheckResult(
+                    "durable", .unknown, method: method, "a store's folder could not be moved away")
+            }
             let again = export()
             for folder in folders { rename(folder + ".away", folder) }
             tried += 1

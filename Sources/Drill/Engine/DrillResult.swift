@@ -62,6 +62,55 @@ public struct RecoveryRecord: Sendable, Codable, Hashable {
     public var lostSteps: Double
 }
 
+/// Of some times in milliseconds: the middle one, and one that 99 of 100 don't exceed.
+public struct TimeSpread: Sendable, Codable, Hashable {
+    public var median: Double?
+    public var p99: Double?
+
+    init(_ times: [Double]) {
+        let sorted = times.filter(\.isFinite).sorted()
+        // The nearest rank: a time that was really measured.
+        func rank(_ share: Double) -> Double? {
+            sorted.isEmpty ? nil : sorted[max(0, Int((share * Double(sorted.count)).rounded(.up)) - 1)]
+        }
+        median = rank(0.5)
+        p99 = rank(0.99)
+    }
+
+    /// `12 / 40`, or a dash when there were none.
+    public var text: String {
+        guard let median, let p99 else { return "–" }
+        return "\(Int(median.rounded())) / \(Int(p99.rounded()))"
+    }
+}
+
+/// How long the recoveries of one role took.
+public struct RecoveryTimes: Sendable, Codable, Hashable {
+    public var role: String
+    public var count: Int
+    /// From the fault until the cluster noticed it.
+    public var detected: TimeSpread
+    /// From then until the node was back.
+    public var restored: TimeSpread
+    /// From then until the next step.
+    public var resumed: TimeSpread
+    /// From the fault to the next step, or where there was none until the node was back.
+    public var total: TimeSpread
+
+    /// One row for each role that had to recover.
+    static func rows(_ recoveries: [RecoveryRecord]) -> [RecoveryTimes] {
+        NodeRole.allCases.compactMap { role in
+            let own = recoveries.filter { NodeRole.of($0.node) == role }
+            guard !own.isEmpty else { return nil }
+            return RecoveryTimes(
+                role: role.rawValue, count: own.count, detected: TimeSpread(own.map(\.detectedMilliseconds)),
+                restored: TimeSpread(own.map { $0.recoveredMilliseconds - $0.detectedMilliseconds }),
+                resumed: TimeSpread(own.compactMap(\.resumedMilliseconds)),
+                total: TimeSpread(own.map { $0.recoveredMilliseconds + ($0.resumedMilliseconds ?? 0) }))
+        }
+    }
+}
+
 /// A fault that the cluster noticed.
 public struct NoticedFault: Sendable, Codable, Hashable {
     public var node: String
@@ -75,6 +124,7 @@ public struct DrillResult: Sendable, Codable {
     public var about: String
     public var path: String
     public var seed: UInt64
+    public var engine = EngineKind.processes
     public var verdict: DrillVerdict
     /// One sentence: why the verdict is what it is.
     public var reason: String
@@ -85,6 +135,7 @@ public struct DrillResult: Sendable, Codable {
     public var commits: [CurvePoint] = []
     public var referenceLoss: [CurvePoint] = []
     public var recoveries: [RecoveryRecord] = []
+    public var recoveryTimes: [RecoveryTimes] = []
     public var noticed: [NoticedFault] = []
     public var nodes: [String] = []
     public var summary: [String: String] = [:]

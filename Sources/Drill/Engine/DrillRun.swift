@@ -8,17 +8,19 @@ public struct DrillSettings: Sendable {
     public var executable: String
     /// Instead of the file's own seed.
     public var seed: UInt64?
+    public var engine: EngineKind
     public var onEntry: @Sendable (HistoryEntry) -> Void
     /// Ctrl-C and the like.
     public var isCancelled: @Sendable () -> Bool
 
     public init(
-        executable: String, seed: UInt64? = nil,
+        executable: String, seed: UInt64? = nil, engine: EngineKind = .processes,
         onEntry: @escaping @Sendable (HistoryEntry) -> Void = { _ in },
         isCancelled: @escaping @Sendable () -> Bool = { false }
     ) {
         self.executable = executable
         self.seed = seed
+        self.engine = engine
         self.onEntry = onEntry
         self.isCancelled = isCancelled
     }
@@ -31,7 +33,7 @@ enum DrillStop: Error {
     case broken(String)
 }
 
-/// One run of one drill on real processes.
+/// One run of one drill.
 ///
 /// Invariants
 /// - Whatever happens, every process, mount and folder that the drill made is gone when ``run()`` returns.
@@ -42,6 +44,8 @@ public final class DrillRun: Sendable {
         var step: String
         var id: Int
         var injection: Injection
+        /// When it ends by itself.
+        var until: Double?
     }
     struct State {
         var random: DrillRandom
@@ -58,19 +62,23 @@ public final class DrillRun: Sendable {
     let drill: DrillFile
     let settings: DrillSettings
     let seed: UInt64
-    let clock = DrillClock()
+    let clock: any DrillClock
     let history: History
     let scratch: String
     let state: Mutex<State>
     /// Small file systems that stand in for disks, until the end.
     let mounts = Mutex<[String]>([])
-    let deadline: ContinuousClock.Instant
 
     /// - Note: call ``run()`` on a thread that lives as long as the drill.
     public init(_ drill: DrillFile, settings: DrillSettings) {
         self.drill = drill
         self.settings = settings
         seed = settings.seed ?? drill.seed
+        clock =
+            switch settings.engine {
+            case .processes: WallClock()
+            case .simulation: VirtualClock()
+            }
         history = History(clock: clock, onEntry: settings.onEntry)
         let unique = String(UInt64.random(in: 0...UInt64.max), radix: 36)
         let folder = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp"
@@ -78,28 +86,41 @@ public final class DrillRun: Sendable {
             (folder.hasSuffix("/") ? String(folder.dropLast()) : folder)
             + "/varve-drill-\(getpid())-\(unique)"
         state = Mutex(State(random: DrillRandom(seed: seed)))
-        deadline = .now + .milliseconds(drill.timeoutMilliseconds)
     }
 
     public func run() -> DrillResult {
         var result = DrillResult(
             name: drill.name, about: drill.about, path: drill.path, seed: seed, verdict: .broken, reason: "",
             wallMilliseconds: 0)
-        result.command = drill.command ?? "varve drill run \(drill.path) --seed \(seed)"
+        result.engine = settings.engine
+        let more = settings.engine == .simulation ? " --simulate" : ""
+        result.command = (drill.command ?? "varve drill run \(drill.path) --seed \(seed)") + more
         result.nodes = NodeRole.allCases.flatMap { $0.nodes(in: drill.configuration) }
         do {
             try conduct(&result)
         } catch {
             note(error as? DrillStop ?? .broken("\(error)"), &result)
         }
-        unmountAll()
-        try? FileManager.default.removeItem(atPath: scratch)
         result.history = history.all
         result.wallMilliseconds = clock.milliseconds
         return result
     }
 
-    private func unmountAll() {
+    /// Once a run has ended: what stood on small file systems stands in ordinary folders again, and can be moved.
+    func bringDisksBack() {
+        let files = FileManager.default
+        for folder in mounts.withLock({ $0 }) {
+            let aside = folder + ".after"
+            guard (try? files.copyItem(atPath: folder, toPath: aside)) != nil,
+                umount2(folder, Int32(MNT_DETACH)) == 0
+            else { continue }
+            mounts.withLock { $0.removeAll { $0 == folder } }
+            rmdir(folder)
+            rename(aside, folder)
+        }
+    }
+
+    func unmountAll() {
         let all = mounts.withLock { mounts in
             defer { mounts = [] }
             return mounts
@@ -119,49 +140,53 @@ public final class DrillRun: Sendable {
         history.add(.failure, step: "", result.reason)
     }
 
+    private func makeEngine() throws -> any Engine {
+        switch settings.engine {
+        case .processes:
+            if let lack = Means(drill.steps).lack { throw DrillStop.notInjected(lack) }
+            return try ProcessEngine(self)
+        case .simulation:
+            if let unknown = SimulationEngine.unknown(in: drill) { throw DrillStop.notInjected(unknown) }
+            return SimulationEngine(self)
+        }
+    }
+
     private func conduct(_ result: inout DrillResult) throws {
-        try checkMeans(drill.steps)
-        guard mkdir(scratch, 0o700) == 0 else { throw DrillStop.broken("can't make the folder \(scratch)") }
-        let configurationPath = scratch + "/cluster.yaml"
-        try drill.configuration.yaml().write(toFile: configurationPath, atomically: false, encoding: .utf8)
-        let proxy = try makeProxy(for: drill.steps)
-        defer { proxy?.stop() }
-        let cluster: RunningCluster
-        do {
-            cluster = try RunningCluster(
-                executable: settings.executable, configurationPath: configurationPath, scratch: scratch,
-                name: "run", clock: clock, more: (proxy?.arguments ?? []) + ["--history"])
-        } catch { throw DrillStop.broken(error.sentence) }
-        proxy?.serve(cluster.up.pid)
-        let follower = Follower(cluster)
+        let engine: any Engine
+        do { engine = try makeEngine() } catch {
+            try? FileManager.default.removeItem(atPath: scratch)
+            throw error
+        }
+        let script = Script(run: self, engine: engine)
         defer {
+            script.drain()
             healAll()
-            cluster.end()
-            follower.stop()
+            engine.close()
         }
         var stop: DrillStop?
         do {
-            try waitForStart(cluster)
-            let scene = Scene(run: self, cluster: cluster, proxy: proxy)
-            try scene.run(drill.steps)
+            try engine.start()
+            history.add(.note, step: "", "the cluster has started")
+            try script.run(drill.steps)
+            script.drain()
             healAll()
             if let late = state.withLock({ $0.failure }) { throw late }
-            try end(cluster)
-        } catch let caught as DrillStop { stop = caught }
+            try end(engine, script)
+        } catch { stop = error as? DrillStop ?? .broken("\(error)") }
         if stop != nil {
+            script.drain()
             healAll()
-            collectLogs(cluster, &result)
-            cluster.up.end(graceMilliseconds: 10_000)
+            result.logs = engine.logs
+            engine.abandon()
         }
-        record(cluster, &result)
+        record(engine.events, &result)
         if let stop { note(stop, &result) }
         if case .broken = stop { return }
-        let checks = Checks(run: self, cluster: cluster, proxy: proxy, stepsHeld: stop == nil)
+        let checks = Checks(run: self, engine: engine, stepsHeld: stop == nil)
         result.checks = checks.all(&result)
-        follower.stop()
         guard stop == nil else { return }
         judge(&result)
-        if result.verdict != .passed { collectLogs(cluster, &result) }
+        if result.verdict != .passed { result.logs = engine.logs }
     }
 
     private func judge(_ result: inout DrillResult) {
@@ -182,60 +207,65 @@ public final class DrillRun: Sendable {
 
     // MARK: The ends of a run
 
-    private func waitForStart(_ cluster: RunningCluster) throws {
-        while !cluster.events.contains(where: { $0.kind == "started" }) {
-            if cluster.up.exitCode != nil {
-                throw DrillStop.broken("the cluster did not start: \(cluster.lastWords)")
-            }
-            try checkTime("the cluster did not start")
-            usleep(5000)
-        }
-        history.add(.note, step: "", "the cluster has started")
-    }
-
     /// Throws when the drill was interrupted or its time is up.
     func checkTime(_ what: @autoclosure () -> String) throws {
         if settings.isCancelled() { throw DrillStop.broken("interrupted") }
-        if ContinuousClock.now >= deadline {
+        if clock.milliseconds >= Double(drill.timeoutMilliseconds) {
             throw DrillStop.failed(
                 "the drill's time of \(drill.timeoutMilliseconds / 1000) s is up: \(what())")
         }
     }
 
-    private func end(_ cluster: RunningCluster) throws {
-        switch drill.ending {
-        case .stopped:
-            history.add(.note, step: "", "the steps are done; the run is stopped in order")
-            if cluster.up.exitCode == nil { cluster.up.signal(SIGTERM) }
-        case .finished: history.add(.note, step: "", "the steps are done; training goes on to its end")
-        case .refused:
-            history.add(
-                .note, step: "", "the steps are done; a run that can't go on can't be stopped in order either"
-            )
-            cluster.up.signal(SIGTERM)
-            if cluster.up.wait(milliseconds: 5000) == nil { cluster.up.signal(SIGTERM) }
+    private func end(_ engine: any Engine, _ script: Script) throws {
+        let words =
+            switch drill.ending {
+            case .stopped: "the run is stopped in order"
+            case .finished: "training goes on to its end"
+            case .refused: "a run that can't go on can't be stopped in order either"
+            }
+        history.add(.note, step: "", "the steps are done; \(words)")
+        engine.end(drill.ending)
+        while engine.ended == nil {
+            try checkTime("the run did not end; step \(plain(engine.last("step", "step") ?? 0))")
+            script.pass()
         }
-        while cluster.up.exitCode == nil {
-            try checkTime("the run did not end; step \(plain(cluster.last("step", "step") ?? 0))")
-            usleep(5000)
-        }
-        let code = cluster.up.exitCode ?? -1
+        guard let end = engine.ended else { return }
         switch drill.ending {
         case .stopped, .finished:
-            guard code == 0 else {
-                throw DrillStop.failed("varve up left with \(code): \(cluster.lastWords)")
+            guard end.code == 0 else {
+                throw DrillStop.failed("the run ended with \(end.code): \(end.words)")
             }
         case .refused:
-            guard code == 1 else {
-                throw DrillStop.failed("the run was to be refused, and varve up left with \(code)")
+            guard end.code == 1 else {
+                throw DrillStop.failed("the run was to be refused, and ended with \(end.code)")
             }
-            let log =
-                FileManager.default.contents(atPath: cluster.directory + "/logs/coordinator.log") ?? Data()
-            let words = cluster.lastWords + "\n" + String(decoding: log, as: UTF8.self)
-            if let wanted = drill.expectations.says, !words.contains(wanted) {
-                throw DrillStop.failed("neither varve up nor the coordinator said '\(wanted)'")
+            if let wanted = drill.expectations.says, !engine.hasSaid(wanted) {
+                throw DrillStop.failed("neither the run nor its coordinator said '\(wanted)'")
             }
         }
+    }
+
+    // MARK: Healing
+
+    /// A fault has struck: what lasts is remembered until it is healed.
+    func struck(_ injection: Injection, step: String, until: Double?) {
+        guard injection.heal != nil else { return }
+        state.withLock { state in
+            state.active.append(
+                .init(step: step, id: state.nextID, injection: injection, until: until))
+            state.nextID += 1
+        }
+    }
+
+    /// Heals what has lasted for as long as it was to.
+    func healDue() {
+        let now = clock.milliseconds
+        let due = state.withLock { state in
+            let due = state.active.filter { $0.until.map { $0 <= now } ?? false }
+            state.active.removeAll { active in due.contains { $0.id == active.id } }
+            return due
+        }
+        for active in due { heal(active) }
     }
 
     func healAll(named name: String? = nil) {
@@ -261,43 +291,5 @@ public final class DrillRun: Sendable {
                 "healed: \(active.injection.sentence)")
         }
         state.withLock { $0.lastHealed = clock.milliseconds }
-    }
-
-    private func collectLogs(_ cluster: RunningCluster, _ result: inout DrillResult) {
-        let folder = cluster.directory + "/logs"
-        for name in ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted() {
-            guard let data = FileManager.default.contents(atPath: "\(folder)/\(name)") else { continue }
-            let lines = String(decoding: data.suffix(16_384), as: UTF8.self).split(separator: "\n")
-            result.logs[name.replacingOccurrences(of: ".log", with: "")] =
-                lines.suffix(40).joined(separator: "\n")
-        }
-    }
-}
-
-/// Reads a cluster's events as they come, and notes its processes, until it is stopped.
-private final class Follower: Sendable {
-    private let stopped = Mutex(false)
-    private let ended = DispatchSemaphore(value: 0)
-
-    init(_ cluster: RunningCluster) {
-        let thread = Thread { [self] in
-            var rounds = 0
-            while !stopped.withLock({ $0 }) {
-                _ = cluster.events
-                if rounds % 20 == 0 { _ = cluster.processes() }
-                rounds += 1
-                usleep(5000)
-            }
-            ended.signal()
-        }
-        thread.start()
-    }
-
-    func stop() {
-        let was = stopped.withLock { stopped in
-            defer { stopped = true }
-            return stopped
-        }
-        if !was { ended.wait() }
     }
 }

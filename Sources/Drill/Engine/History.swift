@@ -33,6 +33,13 @@ struct ClusterEvent: Sendable {
     var numbers: [String: Double]
     var texts: [String: String]
 
+    init(kind: String, atMilliseconds: Double) {
+        self.kind = kind
+        self.atMilliseconds = atMilliseconds
+        numbers = [:]
+        texts = [:]
+    }
+
     init?(line: Substring, atMilliseconds: Double) {
         guard let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
             let kind = object["event"] as? String
@@ -48,10 +55,10 @@ struct ClusterEvent: Sendable {
 /// What the drill did, in order; written to by every thread of it.
 final class History: Sendable {
     private let entries = Mutex<[HistoryEntry]>([])
-    private let clock: DrillClock
+    private let clock: any DrillClock
     private let onEntry: @Sendable (HistoryEntry) -> Void
 
-    init(clock: DrillClock, onEntry: @escaping @Sendable (HistoryEntry) -> Void) {
+    init(clock: any DrillClock, onEntry: @escaping @Sendable (HistoryEntry) -> Void) {
         self.clock = clock
         self.onEntry = onEntry
     }
@@ -67,7 +74,18 @@ final class History: Sendable {
 }
 
 /// Milliseconds since the drill began.
-struct DrillClock: Sendable {
+protocol DrillClock: Sendable {
+    var milliseconds: Double { get }
+}
+
+struct WallClock: DrillClock {
     private let began = ContinuousClock.now
     var milliseconds: Double { (ContinuousClock.now - began) / .milliseconds(1) }
+}
+
+/// Shows what a simulation sets.
+final class VirtualClock: DrillClock {
+    private let now = Mutex(0.0)
+    var milliseconds: Double { now.withLock { $0 } }
+    func set(_ milliseconds: Double) { now.withLock { $0 = milliseconds } }
 }

@@ -2,21 +2,26 @@ import Foundation
 
 /// Looks again and again whether a condition holds, and remembers what it found.
 struct Observer {
-    let scene: Scene
+    let script: Script
     let condition: Condition
     private(set) var found = ""
     private let began: Double
     private let since: Double
     private var base: Double?
-    private var statusAt = ContinuousClock.now
-    private var statusNow: [String: Any]?
+    /// When the newest status came.
+    private var statusAt = -Double.infinity
+    private var statusNow: ClusterStatus?
+    private var asked: Pending<ClusterStatus?>?
 
-    init(scene: Scene, condition: Condition) {
-        self.scene = scene
+    init(_ script: Script, _ condition: Condition) {
+        self.script = script
         self.condition = condition
-        began = scene.run.clock.milliseconds
-        since = scene.run.state.withLock { $0.faultBegan }
+        began = script.now
+        since = script.run.state.withLock { $0.faultBegan }
     }
+
+    /// As long as no status has come, nothing is known.
+    var isAsking: Bool { asked != nil && statusAt == -.infinity }
 
     mutating func holds() -> Bool {
         switch condition {
@@ -41,11 +46,12 @@ struct Observer {
             found = "\(seen) such events were seen"
             return seen == 0
         case .recovered:
-            let struck = scene.run.state.withLock { $0.struck }
+            let struck = script.run.state.withLock { $0.struck }
+            let back = script.engine.events(since: struck.values.min() ?? began).filter {
+                $0.kind == "recovered"
+            }
             let missing = struck.filter { node, at in
-                !scene.cluster.events.contains {
-                    $0.kind == "recovered" && $0.node == node && $0.atMilliseconds >= at
-                }
+                !back.contains { $0.node == node && $0.atMilliseconds >= at }
             }.keys.sorted()
             found = "\(missing.joined(separator: ", ")) \(missing.count == 1 ? "is" : "are") not back"
             return missing.isEmpty
@@ -53,37 +59,38 @@ struct Observer {
     }
 
     private func events(_ kind: String, _ nodes: NodeSelector?, since: Double) -> Int {
-        let wanted = nodes?.candidates(in: scene.run.drill.configuration)
-        return scene.cluster.events.filter { event in
-            event.kind == kind && event.atMilliseconds >= since
+        let wanted = nodes?.candidates(in: script.run.drill.configuration)
+        return script.engine.events(since: since).filter { event in
+            event.kind == kind
                 && (wanted.map { event.node.map($0.contains) ?? false } ?? true)
         }.count
     }
 
     private mutating func number(_ value: Condition.Value) -> Double? {
         switch value {
-        case .step: scene.cluster.last("step", "step") ?? 0
-        case .committed: scene.cluster.last("checkpoint", "step") ?? 0
-        case .loss: scene.cluster.last("step", "loss")
-        case .stepsPerSecond: scene.cluster.last("step", "steps_per_second")
-        case .recoveries: Double(scene.cluster.events.filter { $0.kind == "recovered" }.count)
-        case .epoch: (status()?["epoch"] as? NSNumber)?.doubleValue
+        case .step: script.engine.last("step", "step") ?? 0
+        case .committed: script.engine.last("checkpoint", "step") ?? 0
+        case .loss: script.engine.last("step", "loss")
+        case .stepsPerSecond: script.engine.last("step", "steps_per_second")
+        case .recoveries: Double(script.engine.events.filter { $0.kind == "recovered" }.count)
+        case .epoch: status()?.epoch
         }
     }
 
     private mutating func state(of node: String?) -> String? {
         guard let status = status() else { return nil }
-        guard let node else { return status["state"] as? String }
-        let nodes = status["nodes"] as? [[String: Any]] ?? []
-        return nodes.first { $0["id"] as? String == node }?["state"] as? String
+        guard let node else { return status.state }
+        return status.nodes[node]?.state
     }
 
-    /// Asked for at most ten times a second: each question is a process of its own.
-    private mutating func status() -> [String: Any]? {
-        if statusNow == nil || ContinuousClock.now >= statusAt {
-            statusNow = scene.cluster.status()
-            statusAt = .now + .milliseconds(100)
+    /// Asked for at most ten times a second: of a real cluster each question is a process of its own.
+    private mutating func status() -> ClusterStatus? {
+        if let answer = asked?.done {
+            asked = nil
+            statusNow = answer
+            statusAt = script.now
         }
+        if asked == nil, script.now >= statusAt + 100 { asked = script.engine.askStatus() }
         return statusNow
     }
 }

@@ -15,7 +15,7 @@ final class RunningCluster: Sendable {
     let directory: String
     /// Where the outputs of commands go.
     let scratch: String
-    let clock: DrillClock
+    let clock: any DrillClock
     let up: Subprocess
     private let state = Mutex(State())
     private let outputPath: String
@@ -23,8 +23,8 @@ final class RunningCluster: Sendable {
 
     /// Starts the cluster. The calling thread must live as long as the drill: `up` ends with it.
     init(
-        executable: String, configurationPath: String, scratch: String, name: String, clock: DrillClock,
-        more: [String] = []
+        executable: String, configurationPath: String, scratch: String, name: String, clock: any DrillClock,
+        more: [String] = [], environment: [String: String] = [:]
     ) throws(Subprocess.Failure) {
         self.executable = executable
         self.scratch = scratch
@@ -32,9 +32,14 @@ final class RunningCluster: Sendable {
         directory = "\(scratch)/\(name)"
         outputPath = "\(scratch)/\(name).events"
         errorPath = "\(scratch)/\(name).errors"
+        // By way of env: a library that is loaded first may change the environment before a Swift program has found its
+        // arguments, which stand beside it. env becomes the program, under the same process id.
+        let program = environment.isEmpty ? [executable] : ["/usr/bin/env", executable]
         up = try Subprocess(
-            executable, ["up", configurationPath, "--run-dir", directory, "--json"] + more,
-            environment: ["VARVE_PARENT_PID": "\(getpid())"], output: outputPath, errors: errorPath)
+            program[0],
+            program.dropFirst() + ["up", configurationPath, "--run-dir", directory, "--json"] + more,
+            environment: environment.merging(["VARVE_PARENT_PID": "\(getpid())"]) { $1 }, output: outputPath,
+            errors: errorPath)
     }
 
     /// Every event so far, after a look for new ones.
@@ -82,13 +87,13 @@ final class RunningCluster: Sendable {
     var everSeen: Set<ProcessTable.Entry> { state.withLock { $0.seen } }
 
     /// What `varve status --json` says; nil while nobody answers.
-    func status() -> [String: Any]? {
+    func status() -> ClusterStatus? {
         guard
             let done = try? Subprocess.run(
                 executable, ["status", "--run-dir", directory, "--json"], folder: scratch,
                 milliseconds: 6000), done.code == 0
         else { return nil }
-        return (try? JSONSerialization.jsonObject(with: Data(done.output.utf8))) as? [String: Any]
+        return ClusterStatus(json: done.output)
     }
 
     /// Runs another varve command on this cluster's run directory.

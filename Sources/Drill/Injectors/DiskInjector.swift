@@ -93,7 +93,7 @@ struct DiskInjector {
         guard up.signal(SIGSTOP) else { throw NotInjected("varve up has ended") }
         defer { up.signal(SIGCONT) }
         try processes.wait(
-            milliseconds: 2000, until: { ProcessTable.entry(up.pid)?.state == "T" },
+            milliseconds: 10_000, until: { ProcessTable.entry(up.pid)?.state == "T" },
             else: "varve up could not be stopped")
         for (_, entry) in found { kill(entry.pid, SIGKILL) }
         try processes.wait(
@@ -179,10 +179,9 @@ struct DiskInjector {
         while ContinuousClock.now < limit, !scene.run.settings.isCancelled() { usleep(2000) }
         try whileDead(nodes) { () throws(NotInjected) in
             for (node, copy) in zip(nodes, copies) {
-                do {
-                    try FileManager.default.removeItem(atPath: folder(of: node))
-                    try FileManager.default.moveItem(atPath: copy, toPath: folder(of: node))
-                } catch { throw NotInjected("can't put the old copy of \(node) in place") }
+                do { try Self.replaceFiles(of: folder(of: node), with: copy) } catch {
+                    throw NotInjected("can't put the old copy of \(node) in place: \(error)")
+                }
             }
         }
         return Injection(
@@ -190,6 +189,17 @@ struct DiskInjector {
             sentence:
                 "\(nodes.joined(separator: ", ")) came back with the disk of \(ageMilliseconds) ms before",
             heal: nil)
+    }
+
+    /// The folder itself stays: it may be a file system of its own.
+    private static func replaceFiles(of folder: String, with copy: String) throws {
+        let files = FileManager.default
+        for name in try files.contentsOfDirectory(atPath: folder) {
+            try files.removeItem(atPath: "\(folder)/\(name)")
+        }
+        for name in try files.contentsOfDirectory(atPath: copy) {
+            try files.copyItem(atPath: "\(copy)/\(name)", toPath: "\(folder)/\(name)")
+        }
     }
 
     /// Moves each store onto a small file system in memory that is nearly full.
@@ -201,6 +211,14 @@ struct DiskInjector {
                 for node in nodes {
                     let folder = folder(of: node)
                     let used = size(of: folder)
+                    if scene.run.mounts.withLock({ $0.contains(folder) }) {
+                        // It was full before, and is on a file system of its own since then.
+                        guard Self.resize(folder, to: "\(used + room)") else {
+                            throw NotInjected("can't make the file system of \(node) smaller")
+                        }
+                        mounted.append(folder)
+                        continue
+                    }
                     let aside = folder + ".before"
                     guard rename(folder, aside) == 0, mkdir(folder, 0o755) == 0 else {
                         throw NotInjected("can't move \(folder)")
@@ -241,8 +259,12 @@ struct DiskInjector {
     private static func enlarge(_ folders: [String]) -> Bool {
         folders.allSatisfy { folder in
             unlink("\(folder)/\(filler)")
-            return mount("varve-drill", folder, "tmpfs", UInt(MS_REMOUNT), "size=1g") == 0
+            return resize(folder, to: "1g")
         }
+    }
+
+    private static func resize(_ folder: String, to size: String) -> Bool {
+        mount("varve-drill", folder, "tmpfs", UInt(MS_REMOUNT), "size=\(size)") == 0
     }
 
     /// Writes until the file system refuses: from here on so does every write of the store that needs room.

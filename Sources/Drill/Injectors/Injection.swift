@@ -20,7 +20,7 @@ struct Injectors {
     let scene: Scene
 
     func inject(
-        _ fault: Fault, nodes: [String], pairs: [LinkProxies.Pair]
+        _ fault: Fault, nodes: [String], pairs: [LinkPair]
     ) throws(NotInjected) -> Injection {
         let processes = ProcessInjector(scene: scene)
         let disks = DiskInjector(scene: scene)
@@ -33,6 +33,9 @@ struct Injectors {
         case .term: return try processes.end(nodes, with: SIGTERM, named: "SIGTERM")
         case .pause: return try processes.pause(nodes)
         case .resume: return try processes.resume(nodes)
+        case .replace: return try SuccessorInjector(scene: scene).replace(nodes)
+        case .clockJump:
+            return try ClockInjector(scene: scene).jump(nodes, milliseconds: fault.byMilliseconds)
         case .cut, .delay, .limit: return try links(fault, nodes: nodes, pairs: pairs)
         case .reset, .halfOpen: return try links(fault, nodes: nodes, pairs: pairs)
         case .garbage, .oversize: return try peers.send(fault.kind, to: nodes, count: fault.count)
@@ -50,7 +53,7 @@ struct Injectors {
     }
 
     private func links(
-        _ fault: Fault, nodes: [String], pairs: [LinkProxies.Pair]
+        _ fault: Fault, nodes: [String], pairs: [LinkPair]
     ) throws(NotInjected) -> Injection {
         guard let proxy = scene.proxy else { throw NotInjected("the links do not run through the proxy") }
         guard !pairs.isEmpty else { throw NotInjected("no link was drawn") }
@@ -86,59 +89,55 @@ struct Injectors {
 
 extension Injectors {
     /// A rule on links that nothing uses would be no fault. Stores speak to each other only when one has to catch up.
-    private func waitForConnections(_ proxy: LinkProxies, _ pairs: [LinkProxies.Pair]) throws(NotInjected) {
+    private func waitForConnections(_ proxy: LinkProxies, _ pairs: [LinkPair]) throws(NotInjected) {
         let busy = pairs.filter { !($0.from.hasPrefix("store") && $0.to.hasPrefix("store")) }
         try ProcessInjector(scene: scene).wait(
-            milliseconds: 5000, until: { proxy.idle(busy).isEmpty && !busy.isEmpty },
+            milliseconds: 20_000, until: { proxy.idle(busy).isEmpty && !busy.isEmpty },
             else: "no connection is open on "
                 + proxy.idle(busy.isEmpty ? pairs : busy).map { "\($0.from) → \($0.to)" }.joined(
                     separator: ", "))
     }
 }
 
-extension DrillRun {
-    /// Throws when a fault of the drill can't be injected on this machine, before anything is started.
-    func checkMeans(_ steps: [DrillStep]) throws {
-        for step in steps {
-            switch step.action {
-            case .fault(let fault):
-                if let lack = Means.lack(for: fault) {
-                    throw DrillStop.notInjected(
-                        "step '\(step.name)': \(fault.kind.rawValue) can't be injected: \(lack)")
-                }
-            case .parallel(let inner): try checkMeans(inner)
-            case .wait, .assert, .heal, .pause, .run: break
-            }
-        }
-    }
-
-    func makeProxy(for steps: [DrillStep]) throws -> LinkProxies? {
-        guard Self.needsProxy(steps) else { return nil }
-        do { return try LinkProxies(configuration: drill.configuration, folder: scratch) } catch {
-            throw DrillStop.notInjected("the links can't be led through a proxy: \(error.sentence)")
-        }
-    }
-
-    static func needsProxy(_ steps: [DrillStep]) -> Bool {
-        steps.contains { step in
-            switch step.action {
-            case .fault(let fault): fault.kind.needsProxy
-            case .parallel(let inner): needsProxy(inner)
-            case .wait, .assert, .heal, .pause, .run: false
-            }
-        }
-    }
-}
-
 /// What a machine must have for some faults.
-enum Means {
+struct Means {
+    private let faults: [(step: String, fault: Fault)]
+
+    init(_ steps: [DrillStep]) { faults = Self.faults(of: steps) }
+
+    private static func faults(of steps: [DrillStep]) -> [(step: String, fault: Fault)] {
+        steps.flatMap { step -> [(step: String, fault: Fault)] in
+            switch step.action {
+            case .fault(let fault): [(step.name, fault)]
+            case .parallel(let inner): faults(of: inner)
+            case .wait, .assert, .heal, .pause, .run, .verify: []
+            }
+        }
+    }
+
+    var needProxy: Bool { faults.contains { $0.fault.kind.needsProxy } }
+    var needClocks: Bool { faults.contains { $0.fault.kind == .clockJump } }
+
+    /// Why one of the faults can't be injected on this machine, before anything is started.
+    var lack: String? {
+        for (step, fault) in faults {
+            if let lack = Self.lack(for: fault) {
+                return "step '\(step)': \(fault.kind.rawValue) can't be injected: \(lack)"
+            }
+        }
+        return nil
+    }
+
     /// Why a fault can't be injected here, or nil.
     static func lack(for fault: Fault) -> String? {
         switch fault.kind {
         case .fsyncError, .slowFsync: return tracer()
         case .kill: return fault.during == nil ? nil : tracer()
+        case .clockJump:
+            return SharedClock.library == nil
+                ? "libfaketime is not installed ('apt-get install libfaketime')" : nil
         case .diskFull: return geteuid() == 0 ? nil : "only root may mount a small file system"
-        case .term, .pause, .resume, .cut, .delay, .limit, .reset, .halfOpen, .garbage, .oversize,
+        case .term, .pause, .resume, .replace, .cut, .delay, .limit, .reset, .halfOpen, .garbage, .oversize,
             .stalledHandshakes, .bitFlip, .tornTail, .missingSegment, .misdirectedWrite, .wipe, .staleDisk:
             return nil
         }

@@ -50,16 +50,23 @@ struct PeerInjector {
     }
 
     private func ports(of nodes: [String]) throws(NotInjected) -> [(String, UInt16)] {
-        let known = scene.cluster.status()?["nodes"] as? [[String: Any]] ?? []
-        var found: [(String, UInt16)] = []
-        for node in nodes {
-            let endpoint = known.first { $0["id"] as? String == node }?["endpoint"] as? String
-            guard let port = endpoint?.split(separator: ":").last.flatMap({ UInt16($0) }) else {
-                throw NotInjected("the coordinator names no address of \(node)")
+        let limit = ContinuousClock.now + .milliseconds(10_000)
+        while true {
+            let known = scene.cluster.status()?.nodes ?? [:]
+            let found = nodes.compactMap { node -> (String, UInt16)? in
+                guard let port = known[node]?.endpoint?.split(separator: ":").last.flatMap({ UInt16($0) })
+                else {
+                    return nil
+                }
+                return (node, port)
             }
-            found.append((node, port))
+            if found.count == nodes.count { return found }
+            guard ContinuousClock.now < limit, scene.cluster.up.exitCode == nil else {
+                let missing = nodes.filter { node in !found.contains { $0.0 == node } }
+                throw NotInjected("the coordinator names no address of \(missing.joined(separator: ", "))")
+            }
+            usleep(50_000)
         }
-        return found
     }
 
     private func garbage() -> [UInt8] {

@@ -6,7 +6,7 @@ struct ProcessInjector {
 
     /// The running process of each node; a node that is just being started anew is waited for.
     func find(_ nodes: [String]) throws(NotInjected) -> [(node: String, entry: ProcessTable.Entry)] {
-        let limit = ContinuousClock.now + .milliseconds(3000)
+        let limit = ContinuousClock.now + .milliseconds(20_000)
         while true {
             let running = scene.cluster.processes()
             let found = nodes.compactMap { node in running[node].map { (node, $0) } }
@@ -36,7 +36,7 @@ struct ProcessInjector {
         let found = try find(nodes)
         for (_, entry) in found { kill(entry.pid, SIGSTOP) }
         try wait(
-            milliseconds: 2000,
+            milliseconds: 10_000,
             until: { found.allSatisfy { ProcessTable.entry($0.entry.pid)?.state == "T" } },
             else: "\(names(found)) did not stop")
         return Injection(nodes: nodes, sentence: "SIGSTOP paused \(names(found))") {

@@ -35,7 +35,7 @@ struct DrillChecks {
                     problems.add("no fault step before this one is named '\(name)'\(hint)", line: step.line)
                 }
             case .parallel(let inner): walk(inner, drill, &faults)
-            case .pause, .run: break
+            case .pause, .run, .verify: break
             }
         }
     }
@@ -79,6 +79,11 @@ struct DrillChecks {
             if fault.kind.family == .disk, roles != [.store] {
                 problems.add(
                     "'\(fault.kind.rawValue)' strikes stores alone: nobody else keeps checkpoints",
+                    line: step.line)
+            }
+            if fault.kind == .replace, roles != [.coordinator] {
+                problems.add(
+                    "'replace' strikes the coordinator alone: of the others 'varve up' ends whoever hangs",
                     line: step.line)
             }
             if fault.kind.family == .peer, roles.contains(.worker) {

@@ -39,12 +39,26 @@ public struct DrillStep: Sendable {
         case heal(String?)
         case pause(milliseconds: Int)
         case run(command: String, withinMilliseconds: Int)
+        /// Reads every copy, again and again until it finds what is wished for.
+        case verify(VerifyWish, withinMilliseconds: Int)
         case parallel([DrillStep])
     }
 
     public var name: String
     public var line: Int
     public var action: Action
+}
+
+/// What a verification of all copies is to come to.
+public enum VerifyWish: String, Sendable, CaseIterable {
+    /// Some damage is found.
+    case damaged
+    /// What is damaged is fetched from peers, until nothing is.
+    case mended
+    /// No damage is found.
+    case whole
+    /// There is damage that no peer can mend.
+    case unmendable
 }
 
 /// What must hold at the end. What is nil was not asked for.

@@ -2,7 +2,7 @@ import Cluster
 import Yams
 
 extension DrillParser {
-    private static let actions = ["wait", "assert", "fault", "heal", "pause", "run", "parallel"]
+    private static let actions = ["wait", "assert", "fault", "heal", "pause", "run", "verify", "parallel"]
 
     func steps(_ node: Node, _ configuration: ClusterConfiguration, line: Int) -> [DrillStep] {
         guard node.anchor == nil, let list = node.sequence, !list.isEmpty else {
@@ -41,6 +41,7 @@ extension DrillParser {
         case .heal(let what): "heal \(what ?? "all")"
         case .pause(let time): "pause \(time) ms"
         case .run: "run a command"
+        case .verify(let wish, _): "verify \(wish.rawValue)"
         case .parallel(let steps): "\(steps.count) at once"
         }
     }
@@ -68,6 +69,10 @@ extension DrillParser {
         case "run":
             guard let text = fields.text("run") else { return nil }
             return .run(command: text, withinMilliseconds: fields.milliseconds("within") ?? 30_000)
+        case "verify":
+            let wish: VerifyWish? = choice("verify", fields)
+            let within = fields.milliseconds("within") ?? 30_000
+            return wish.map { .verify($0, withinMilliseconds: within) }
         default:
             let line = fields.line(of: "parallel")
             return fields.node("parallel").map { .parallel(steps($0, configuration, line: line)) }
@@ -140,13 +145,14 @@ extension DrillParser {
             fault.delayMilliseconds = fields.milliseconds("delay", 1...60_000) ?? 100
         case .staleDisk:
             fault.ageMilliseconds = fields.milliseconds("age") ?? 1000
+        case .clockJump: fault.byMilliseconds = fields.milliseconds("by") ?? 3_600_000
         case .kill: fault.during = choice("during", fields)
         case .bitFlip:
             fault.count = fields.integer("count", 1...1000) ?? 1
             fault.record = choice("record", fields) ?? .delta
         case .garbage, .oversize, .stalledHandshakes:
             fault.count = fields.integer("count", 1...1000) ?? 1
-        case .term, .pause, .resume, .cut, .reset, .halfOpen, .tornTail, .missingSegment,
+        case .term, .pause, .resume, .replace, .cut, .reset, .halfOpen, .tornTail, .missingSegment,
             .misdirectedWrite, .wipe, .diskFull, .fsyncError:
             break
         }

@@ -1,6 +1,9 @@
 /// What can be done to a cluster. The raw value is the word in the file.
 public enum FaultKind: String, Sendable, CaseIterable {
     case kill, term, pause, resume
+    /// Paused, and a successor is started beside it.
+    case replace
+    case clockJump = "clock-jump"
     case cut, delay, limit, reset
     case halfOpen = "half-open"
     case garbage, oversize
@@ -20,7 +23,7 @@ public enum FaultKind: String, Sendable, CaseIterable {
 
     var family: Family {
         switch self {
-        case .kill, .term, .pause, .resume: .process
+        case .kill, .term, .pause, .resume, .replace, .clockJump: .process
         case .cut, .delay, .limit, .reset, .halfOpen: .link
         case .garbage, .oversize, .stalledHandshakes: .peer
         case .bitFlip, .tornTail, .missingSegment, .misdirectedWrite, .wipe, .staleDisk, .diskFull,
@@ -32,7 +35,9 @@ public enum FaultKind: String, Sendable, CaseIterable {
     /// Whether it goes on until it is healed, so that `for:` makes sense.
     var lasts: Bool {
         switch self {
-        case .pause, .cut, .delay, .limit, .stalledHandshakes, .diskFull, .fsyncError, .slowFsync: true
+        case .pause, .replace, .clockJump, .cut, .delay, .limit, .stalledHandshakes, .diskFull, .fsyncError,
+            .slowFsync:
+            true
         case .kill, .term, .resume, .reset, .halfOpen, .garbage, .oversize, .bitFlip, .tornTail,
             .missingSegment, .misdirectedWrite, .wipe, .staleDisk:
             false
@@ -43,14 +48,25 @@ public enum FaultKind: String, Sendable, CaseIterable {
     var changesDisks: Bool {
         switch self {
         case .bitFlip, .tornTail, .missingSegment, .misdirectedWrite, .wipe, .staleDisk: true
-        case .kill, .term, .pause, .resume, .cut, .delay, .limit, .reset, .halfOpen, .garbage, .oversize,
-            .stalledHandshakes, .diskFull, .fsyncError, .slowFsync:
+        case .kill, .term, .pause, .resume, .replace, .clockJump, .cut, .delay, .limit, .reset, .halfOpen,
+            .garbage, .oversize, .stalledHandshakes, .diskFull, .fsyncError, .slowFsync:
+            false
+        }
+    }
+
+    /// Whether processes end by it, and have to come back.
+    var endsProcesses: Bool {
+        switch self {
+        case .kill, .term, .tornTail, .missingSegment, .wipe, .staleDisk, .diskFull, .fsyncError: true
+        case .pause, .resume, .replace, .clockJump, .cut, .delay, .limit, .reset, .halfOpen, .garbage,
+            .oversize,
+            .stalledHandshakes, .bitFlip, .misdirectedWrite, .slowFsync:
             false
         }
     }
 
     /// Whether the links have to run through the drill's proxy for it.
-    var needsProxy: Bool { family == .link }
+    var needsProxy: Bool { family == .link || self == .replace }
 }
 
 /// The call to the system within which a process is killed.
@@ -83,6 +99,8 @@ public struct Fault: Sendable {
     public var record = RecordKind.delta
     /// How old the stale copy of a disk is.
     public var ageMilliseconds = 0
+    /// How far a clock jumps ahead.
+    public var byMilliseconds = 0
 
     /// Its targets, in the words of the file.
     public var targetText: String {

@@ -8,11 +8,6 @@ import Synchronization
 /// Who dials is found out in `/proc`: which process holds the socket at the other end. So a rule can mean one link in
 /// one direction. What is cut is held back and goes on after the cut, as TCP itself would send it again.
 final class LinkProxies: Sendable {
-    /// Bytes of `from` on their way to `to`.
-    struct Pair: Hashable, Sendable {
-        var from: String
-        var to: String
-    }
     struct Rule: Sendable {
         var isCut = false
         var delayMilliseconds = 0
@@ -20,15 +15,17 @@ final class LinkProxies: Sendable {
         var bytesPerSecond = 0
     }
     struct Request: Sendable {
-        var pairs: Set<Pair>
+        var pairs: Set<LinkPair>
         var leavingDialer: Bool
     }
     struct Shared {
-        var rules: [Int: (pairs: Set<Pair>, rule: Rule)] = [:]
+        var rules: [Int: (pairs: Set<LinkPair>, rule: Rule)] = [:]
         var nextRule = 1
         var requests: [Request] = []
         var answers: [Int] = []
-        var open: [Pair: Int] = [:]
+        var open: [LinkPair: Int] = [:]
+        /// Nodes that are to be found elsewhere than at their own port.
+        var targets: [String: UInt16] = [:]
         var up: Int32 = 0
         var stopped = false
     }
@@ -83,7 +80,7 @@ final class LinkProxies: Sendable {
     /// Tells which `varve up` the nodes belong to.
     func serve(_ up: Int32) { shared.withLock { $0.up = up } }
 
-    func add(_ rule: Rule, on pairs: [Pair]) -> Int {
+    func add(_ rule: Rule, on pairs: [LinkPair]) -> Int {
         let id = shared.withLock { shared in
             let id = shared.nextRule
             shared.nextRule += 1
@@ -99,13 +96,16 @@ final class LinkProxies: Sendable {
         wake()
     }
 
+    /// New connections to a node go to another port; nil: to its own again.
+    func lead(_ node: String, to port: UInt16?) { shared.withLock { $0.targets[node] = port } }
+
     /// The pairs over which no connection is open.
-    func idle(_ pairs: [Pair]) -> [Pair] {
+    func idle(_ pairs: [LinkPair]) -> [LinkPair] {
         shared.withLock { shared in pairs.filter { shared.open[$0] == nil } }
     }
 
     /// Resets the connections of these links; with `leavingDialer` only towards the node that was dialled.
-    func breakConnections(_ pairs: [Pair], leavingDialer: Bool) -> Int {
+    func breakConnections(_ pairs: [LinkPair], leavingDialer: Bool) -> Int {
         shared.withLock { $0.requests.append(.init(pairs: Set(pairs), leavingDialer: leavingDialer)) }
         wake()
         guard answered.wait(timeout: .now() + 5) == .success else { return 0 }
@@ -160,6 +160,11 @@ final class LinkProxies: Sendable {
                 }
             }
         }
+    }
+
+    static func unusedPort() -> UInt16? {
+        var taken: Set<UInt16> = []
+        return freePort(&taken)
     }
 
     /// A port below those that the system gives to outgoing connections: a node that is started anew binds it again.

@@ -11,7 +11,7 @@ struct ProxyLoop {
 
     /// Bytes on their way in one direction of a connection.
     struct Lane {
-        var pair: LinkProxies.Pair
+        var pair: LinkPair
         var chunks: [(due: ContinuousClock.Instant, bytes: [UInt8])] = []
         var sent = 0
         var waiting = 0
@@ -28,10 +28,14 @@ struct ProxyLoop {
         var lanes: [Lane]
         /// The node's side is gone, and the dialler is not told.
         var isHalfOpen = false
-        /// The dialler's port, and how often it was looked for in vain: the kernel's table is read while it changes.
+        /// The dialler's port, and when it is looked for next: the kernel's tables are read while they change, so that
+        /// one search in vain says nothing. Strangers are looked for more and more seldom.
         var port: UInt16
-        var searches = 0
+        var nextSearch = ContinuousClock.now
+        var pause = Duration.milliseconds(2)
         static let unknown = "?"
+
+        var isSearched: Bool { lanes[0].pair.from == Self.unknown && !isHalfOpen }
     }
 
     let owner: LinkProxies
@@ -49,7 +53,7 @@ struct ProxyLoop {
     }
 
     mutating func run() {
-        var open: [LinkProxies.Pair: Int] = [:]
+        var open: [LinkPair: Int] = [:]
         while true {
             let (rules, requests, stopped, up) = owner.shared.withLock { shared in
                 defer { shared.requests = [] }
@@ -73,8 +77,7 @@ struct ProxyLoop {
     }
 
     /// Waits for something to do, and does it.
-    private mutating func turn(_ rules: [(pairs: Set<LinkProxies.Pair>, rule: LinkProxies.Rule)], _ up: Int32)
-    {
+    private mutating func turn(_ rules: [(pairs: Set<LinkPair>, rule: LinkProxies.Rule)], _ up: Int32) {
         let now = ContinuousClock.now
         var wanted = [pollfd(fd: wake, events: Int16(POLLIN), revents: 0)]
         wanted += listeners.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
@@ -119,7 +122,7 @@ struct ProxyLoop {
 
     /// All rules that a link is under, as one.
     private static func rule(
-        for pair: LinkProxies.Pair, _ rules: [(pairs: Set<LinkProxies.Pair>, rule: LinkProxies.Rule)]
+        for pair: LinkPair, _ rules: [(pairs: Set<LinkPair>, rule: LinkProxies.Rule)]
     ) -> LinkProxies.Rule {
         var result = LinkProxies.Rule()
         for (pairs, rule) in rules where pairs.contains(pair) {
@@ -212,7 +215,8 @@ struct ProxyLoop {
         _ = fcntl(dialler, F_SETFD, FD_CLOEXEC)
         _ = fcntl(dialler, F_SETFL, O_NONBLOCK)
         // A node that is not there is told of as it would be without the proxy: the connection breaks.
-        guard let node = LoopbackSocket.connect(port: listener.target) else {
+        let target = owner.shared.withLock { $0.targets[listener.node] } ?? listener.target
+        guard let node = LoopbackSocket.connect(port: target) else {
             reset(dialler)
             return
         }
@@ -232,10 +236,11 @@ struct ProxyLoop {
 
     /// Gives connections whose dialler is not known yet their name.
     private mutating func identify(_ up: Int32) {
+        let now = ContinuousClock.now
         for index in connections.indices
-        where connections[index].lanes[0].pair.from == Connection.unknown && connections[index].searches < 100
-        {
-            connections[index].searches += 1
+        where connections[index].isSearched && now >= connections[index].nextSearch {
+            connections[index].nextSearch = now + connections[index].pause
+            connections[index].pause = min(connections[index].pause * 2, .milliseconds(200))
             guard let name = ProxyPeers.node(atPort: connections[index].port, of: up) else { continue }
             connections[index].lanes[0].pair.from = name
             connections[index].lanes[1].pair.to = name
@@ -244,10 +249,8 @@ struct ProxyLoop {
 
     /// How long to sleep at most: not long while someone is to be identified.
     private var patience: Int {
-        let isSearching = connections.contains {
-            $0.lanes[0].pair.from == Connection.unknown && $0.searches < 100
-        }
-        return isSearching ? 20 : 1000
+        guard let next = connections.filter(\.isSearched).map(\.nextSearch).min() else { return 1000 }
+        return min(1000, max(1, Int((next - .now) / .milliseconds(1)) + 1))
     }
 
     private mutating func carryOut(_ request: LinkProxies.Request) -> Int {

@@ -57,11 +57,25 @@ struct LossChart {
 struct RecoveryChart {
     let result: DrillResult
 
+    /// More bars than this tell less, not more.
+    static let most = 16
+
+    var isSelection: Bool { result.recoveries.count > Self.most }
+
+    /// The slowest, in the order in which they happened.
+    private var shown: [RecoveryRecord] {
+        guard isSelection else { return result.recoveries }
+        let slowest = result.recoveries.indices.sorted {
+            result.recoveries[$0].recoveredMilliseconds > result.recoveries[$1].recoveredMilliseconds
+        }.prefix(Self.most)
+        return slowest.sorted().map { result.recoveries[$0] }
+    }
+
     func draw(width: Double) -> String {
         let isNarrow = width < 600
         let left = isNarrow ? 86.0 : 96
         let right = width - 60
-        let shown = Array(result.recoveries.prefix(40))
+        let shown = shown
         let row = 24.0
         let top = 34.0
         let height = top + Double(shown.count) * row + 28

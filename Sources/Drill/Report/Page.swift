@@ -33,7 +33,7 @@ struct Page {
             case .notRun, .broken: "odd"
             }
         return """
-            <header><p class="kind">fault drill</p>
+            <header><p class="kind">\(result.engine == .simulation ? "fault drill, simulated" : "fault drill")</p>
             <h1>\(escaped(result.name)) <span class="badge \(style)">\(result.verdict.rawValue)</span></h1>
             <p class="about">\(escaped(result.about))</p>
             <p class="reason \(style)">\(escaped(result.reason))</p></header>
@@ -74,7 +74,7 @@ struct Page {
                 <td>\(escaped(check.evidence))<span class="method">\(escaped(check.method))</span></td></tr>
                 """
         }
-        let claimed = Set(result.checks.map { $0.name.replacingOccurrences(of: ", by history", with: "") })
+        let claimed = Set(result.checks.map { $0.name.split(separator: ",").first.map(String.init) ?? "" })
         let missing = Invariant.allCases.map(\.rawValue).filter { !claimed.contains($0) }
         let others =
             missing.isEmpty
@@ -91,10 +91,28 @@ struct Page {
 
     private var recoveries: String {
         guard !result.recoveries.isEmpty else { return "" }
+        let chart = RecoveryChart(result: result)
         let more =
-            result.recoveries.count > 40
-            ? "<p class=\"note\">The first 40 of \(result.recoveries.count).</p>" : ""
-        return section("Recovery times", picture { RecoveryChart(result: result).draw(width: $0) } + more)
+            chart.isSelection
+            ? "<p class=\"note\">The \(RecoveryChart.most) slowest of \(result.recoveries.count), in their order.</p>"
+            : ""
+        return section("Recovery times", times + picture { chart.draw(width: $0) } + more)
+    }
+
+    /// Median and 99th percentile by role.
+    private var times: String {
+        guard result.recoveries.count >= 5 else { return "" }
+        let rows = result.recoveryTimes.map { row in
+            let cells = [row.detected, row.restored, row.resumed, row.total].map { "<td>\($0.text)</td>" }
+            return "<tr><th scope=\"row\">\(row.role)</th><td>\(row.count)</td>\(cells.joined())</tr>"
+        }
+        return """
+            <table class="times"><thead><tr><th scope="col">role</th><th scope="col">times</th><th scope="col">noticed</th>
+            <th scope="col">restored</th><th scope="col">next step</th><th scope="col">in all</th></tr></thead>
+            <tbody>\(rows.joined())</tbody></table>
+            <p class="note">Median / 99th percentile, in milliseconds: from the fault until it was noticed, from then until
+            the node was back, from then to the next step, and in all.</p>
+            """
     }
 
     private var injected: String {
@@ -105,7 +123,11 @@ struct Page {
             }
         }
         guard !entries.isEmpty else { return "" }
-        return section("What was injected, and when", "<table class=\"log\">\(rows(entries))</table>")
+        let table = "<table class=\"log\">\(rows(entries))</table>"
+        return section(
+            "What was injected, and when",
+            entries.count <= 60
+                ? table : "<details><summary>\(entries.count) lines</summary>\(table)</details>")
     }
 
     private var details: String {

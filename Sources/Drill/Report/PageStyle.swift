@@ -47,6 +47,9 @@ enum PageStyle {
         border-top:1px solid var(--line)}tr:first-child>*{border-top:0}
         .checks td:first-child{width:86px}.checks th{font-weight:600;width:210px;overflow-wrap:anywhere}
         td{overflow-wrap:anywhere}.method{display:block;color:var(--soft);font-size:13px}
+        .times{margin:0 0 6px;font-variant-numeric:tabular-nums}.times td,.times th{padding:6px 10px 6px 0}
+        .times td,.times thead th:not(:first-child){text-align:right}.times thead th{color:var(--soft);font-weight:400;font-size:13px}
+        .times+.note{margin:6px 0 16px}
         .note{color:var(--soft);font-size:14px;margin:12px 0 0}
         .log td{font-size:14px;padding:5px 10px 5px 0}
         .log td:first-child{width:76px;white-space:nowrap;color:var(--soft);font-variant-numeric:tabular-nums}
@@ -57,6 +60,7 @@ enum PageStyle {
         @media(max-width:860px){.facts{grid-template-columns:repeat(3,1fr)}}
         @media(max-width:640px){main{padding:18px 12px}.wide{display:none}.narrow{display:block}
         .facts{grid-template-columns:repeat(2,1fr)}section{padding:14px 12px}h1{font-size:22px}
+        .times td,.times th{padding:5px 4px 5px 0;font-size:12.5px}.times thead th{font-size:11.5px}
         .checks tr{display:grid;grid-template-columns:auto 1fr;gap:2px 10px;border-top:1px solid var(--line);padding:10px 0}
         .checks tr:first-child{border-top:0}.checks td,.checks th{border:0;padding:0;width:auto}
         .checks td:first-child{width:auto}.checks td:last-child{grid-column:1/-1}}
