@@ -173,7 +173,9 @@ extension StoreMachine {
     /// Whether a peer that lives has not told yet what it holds.
     private var isAskingInventories: Bool {
         !inventoriesMissing.isEmpty
-            && membership.members(of: .store).contains { $0.member.live && inventoriesMissing.contains($0.node) }
+            && membership.members(of: .store).contains {
+                $0.member.live && inventoriesMissing.contains($0.node)
+            }
     }
 
     private mutating func askInventories(at now: Instant, into effects: inout Effects<Action>) {
