@@ -22,7 +22,7 @@ enum PageStyle {
         td,th{padding:5px 14px 5px 0;text-align:left;vertical-align:top;border-top:1px solid var(--line)}
         thead th{border-top:0;color:var(--soft);font-weight:600;vertical-align:bottom}
         td:last-child,th:last-child{padding-right:0}
-        .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+        .number{text-align:right;font-variant-numeric:tabular-nums}td.number{white-space:nowrap}
         small{font-size:11px;font-weight:400;border:1px solid var(--line);border-radius:4px;padding:0 3px}
         .badge{display:inline-block;padding:0 9px;border-radius:99px;font-size:13px;font-weight:600;white-space:nowrap}
         .badge.good{color:var(--good);background:var(--good-bg)}.badge.bad{color:var(--bad);background:var(--bad-bg)}
