@@ -121,7 +121,6 @@ extension StoreMachine {
                 membership.members(of: .store).map(\.node).filter { $0 != identity.node })
             inventoryDue = now
         }
-        if refreshAgain { refreshInventories(at: now) }
         if lacksLinks && inventoriesMissing.isEmpty && repairs.isEmpty { askForLinksAgain(at: now) }
         updateCaughtUp(into: &effects)
         if caughtUp { membership.heartbeatNow() }
@@ -151,31 +150,15 @@ extension StoreMachine {
         let base = Key(shard: part.shard, step: part.baseStep)
         guard index[base]?.stateDigest != part.baseDigest, repairs[base] == nil else { return }
         lacksLinks = true
+        // Also when peers are being asked already: those that have answered may have had no word of it.
         refreshInventories(at: now)
     }
 
-    /// Asks all peers anew for what they hold.
-    ///
-    /// While they are being asked already, they are asked once more after that: those that have answered may have had no
-    /// word of what is missed now. The questions that are open stay open, or with many gaps none would ever be answered.
     private mutating func refreshInventories(at due: Instant) {
-        guard !isAskingInventories else {
-            refreshAgain = true
-            return
-        }
-        refreshAgain = false
         inventoriesMissing = Set(
             membership.members(of: .store).filter { $0.member.live && $0.node != identity.node }.map(\.node))
         inventoryDue = inventoriesMissing.isEmpty ? nil : due
         inventoryRound = nextRequest
-    }
-
-    /// Whether a peer that lives has not told yet what it holds.
-    private var isAskingInventories: Bool {
-        !inventoriesMissing.isEmpty
-            && membership.members(of: .store).contains {
-                $0.member.live && inventoriesMissing.contains($0.node)
-            }
     }
 
     private mutating func askInventories(at now: Instant, into effects: inout Effects<Action>) {
@@ -210,7 +193,6 @@ extension StoreMachine {
             startRepair(part, at: now)
             missing += 1
         }
-        if refreshAgain { refreshInventories(at: now + settings.retry) }
         if missing > 0 {
             effects.report(.info, "catch-up", "\(missing) records are fetched from \(peer) and its peers")
         }

@@ -140,8 +140,6 @@ public struct StoreMachine: Machine {
     var nextRequest: UInt64 = 1
     var inventoryDue: Instant?
     var inventoriesMissing: Set<NodeID> = []
-    /// Something was missed while the peers were being asked what they hold.
-    var refreshAgain = false
     /// Answers to earlier questions than this one don't count.
     var inventoryRound: UInt64 = 0
     var caughtUp = false

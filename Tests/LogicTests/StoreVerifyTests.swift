@@ -149,12 +149,6 @@ import Wire
         effects.sent().compactMap { if case .heartbeat(let heartbeat) = $0.body { heartbeat } else { nil } }
     }
 
-    private func inventoryRequests(_ effects: [Effect<StoreMachine.Action>]) -> [(id: UInt64, peer: NodeID)] {
-        effects.sent().compactMap { sent in
-            if case .inventoryRequest(let request) = sent.body { (request.request, sent.to) } else { nil }
-        }
-    }
-
     /// The promise of an empty disk may be written before the first view comes.
     @Test func anEmptyDiskIsNotCaughtUpBeforeItsPeersWereAsked() {
         let members = (0..<3).map { member(.store($0)) }
@@ -167,33 +161,5 @@ import Wire
         effects += driver.tell(.tick, after: 1000)
         #expect(!heartbeats(effects).isEmpty)
         #expect(heartbeats(effects).allSatisfy { !$0.caughtUp })
-    }
-
-    /// However many gaps are noticed meanwhile, what the peers answer counts.
-    @Test func answersCountThoughMoreGapsAreNoticed() throws {
-        let members = (0..<3).map { member(.store($0)) }
-        var driver = store([part(step: 0).part])
-        let asked = inventoryRequests(
-            driver.hear(.view(view(2, .running, members: members)), from: .coordinator))
-        #expect(Set(asked.map(\.peer)) == [.store(1), .store(2)])
-        for step: UInt64 in [5, 8] {
-            let late = part(step: step, base: step - 1)
-            var append = Append()
-            append.part = late.part
-            driver.hear(.append(append), from: .shard(0), payload: late.payload)
-            driver.tell(.tick, after: 10)
-            driver.tell(.completed(.written))
-        }
-        var fetched: [UInt64] = []
-        for question in asked {
-            var inventory = Inventory()
-            inventory.request = question.id
-            inventory.parts = [part(step: 4).part]
-            fetched += fetches(driver.hear(.inventory(inventory), from: question.peer)).map(\.fetch.step)
-        }
-        #expect(fetched == [4])
-        // Those that had answered before the last gap are asked once more.
-        let again = inventoryRequests(driver.tell(.tick, after: 600))
-        #expect(Set(again.map(\.peer)) == [.store(1), .store(2)])
     }
 }
