@@ -127,7 +127,7 @@ extension StoreMachine {
     }
 
     /// The newest record of this step that is on its way to the disk.
-    private func pendingRecord(_ key: Key) -> Part? {
+    func pendingRecord(_ key: Key) -> Part? {
         for pending in (writing + queue).reversed() {
             if case .record(let part, _) = pending.write, part.shard == key.shard, part.step == key.step {
                 return part

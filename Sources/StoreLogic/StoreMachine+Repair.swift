@@ -55,6 +55,7 @@ extension StoreMachine {
         repair.request = nextRequest
         nextRequest += 1
         repair.deadline = now + settings.retry
+        repair.isExpected = false
         repairs[key] = repair
         var fetch = FetchRecord()
         fetch.request = repair.request
@@ -96,6 +97,16 @@ extension StoreMachine {
             UInt64(payload.count) == record.part.encodedBytes
         else { return }
         if index[key]?.payloadDigest == record.part.payloadDigest {
+            repairs[key] = nil
+            return
+        }
+        // What was appended meanwhile, and may be acknowledged in the same batch, is not made way for what came before it.
+        let others = [pendingRecord(key), index[key]].compactMap { $0 }
+        if settings.mutation != .repairOverwrites,
+            others.contains(where: {
+                $0.payloadDigest != record.part.payloadDigest && $0.line >= record.part.line
+            })
+        {
             repairs[key] = nil
             return
         }
@@ -204,7 +215,7 @@ extension StoreMachine {
         let heard = live.filter { !inventoriesMissing.contains($0.node) }
         // Before the peers were asked nothing is known of what is missing: a disk may be empty.
         let now =
-            repairs.isEmpty
+            repairs.values.allSatisfy(\.isExpected)
             && (askedInventories && heard.count == live.count || membership.members(of: .store).count <= 1)
         if now && !caughtUp { membership.heartbeatNow() }
         caughtUp = now
@@ -215,7 +226,7 @@ extension StoreMachine {
         let key = Key(shard: part.shard, step: part.step)
         guard index[key]?.payloadDigest != part.payloadDigest, repairs[key] == nil, repairs.count < 4096
         else { return }
-        repairs[key] = Repair(part: part, deadline: now + settings.retry, request: 0)
+        repairs[key] = Repair(part: part, deadline: now + settings.retry, request: 0, isExpected: true)
     }
 
     // MARK: Retention
@@ -285,11 +296,13 @@ extension StoreMachine {
     // MARK: Telling
 
     private mutating func sendHeartbeat(at now: Instant, into effects: inout Effects<Action>) {
+        updateCaughtUp(into: &effects)
         var heartbeat = Heartbeat()
         heartbeat.viewNumber = membership.view.number
         heartbeat.state =
             diskRefusal != nil
-            ? "disk-full" : repairs.isEmpty ? (caughtUp ? "ready" : "joining") : "catching-up"
+            ? "disk-full"
+            : repairs.values.allSatisfy(\.isExpected) ? (caughtUp ? "ready" : "joining") : "catching-up"
         heartbeat.step = newestStep
         heartbeat.caughtUp = caughtUp
         heartbeat.retainNumber = retain.number

@@ -98,6 +98,8 @@ public struct StoreMachine: Machine {
         var deadline: Instant
         /// 0 until a peer is asked.
         var request: UInt64
+        /// It is only late, and is likely to come by itself: nothing that was missed.
+        var isExpected = false
         /// Peers that said that they can't give it.
         var refusals: Set<NodeID> = []
     }

@@ -225,6 +225,33 @@ import Wire
         #expect(store.machine.records.values.map(\.payloadDigest) == ["p5"])
     }
 
+    /// What a peer still holds of a timeline that was given up comes when the step was done again already.
+    @Test func anOldRecordDoesNotReplaceWhatWasAppendedMeanwhile() throws {
+        let old = makePart(step: 5)
+        var store = makeStore(found: .init(promisedEpoch: 1, parts: [old]))
+        var chain = FetchChain()
+        chain.step = 5
+        chain.stateDigest = "s5"
+        chain.afterStep = -1
+        let asked = store.receive(.fetchChain(chain), from: .shard(0))
+        guard case .read(_, let purpose)? = asked.actions.first else {
+            Issue.record("a read was expected")
+            return
+        }
+        let damage = StoreMachine.Damage(key: .init(shard: 0, step: 5), what: "checksum")
+        let fetch = try #require(fetches(store.complete(.readFailed(damage, purpose))).first)
+        let newer = makePart(step: 5, epoch: 2, line: old.line + 1, digest: "q")
+        _ = store.receive(makeAppend(newer), from: .shard(0), payload: tensor(2))
+        var record = RecordPart()
+        record.part = old
+        record.request = fetch.fetch.request
+        _ = store.receive(.recordPart(record), from: fetch.to, payload: tensor(1))
+        let written = store.complete(.written)
+        #expect(acks(written).map(\.payloadDigest) == ["q5"])
+        #expect(writes(written).isEmpty)
+        #expect(store.machine.records.values.map(\.payloadDigest) == ["q5"])
+    }
+
     @Test func chainsAreServedOnlyWholeAndToTheStateThatIsAskedFor() {
         var store = makeStore(
             found: .init(

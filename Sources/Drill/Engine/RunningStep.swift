@@ -54,8 +54,14 @@ struct RunningStep {
         }
     }
 
-    /// Looks how far it is; true once it is done.
+    /// Looks how far it is; true once it is done, and from then on.
     mutating func poll(_ script: Script) throws -> Bool {
+        guard try advance(script) else { return false }
+        phase = .ended
+        return true
+    }
+
+    private mutating func advance(_ script: Script) throws -> Bool {
         switch phase {
         case .ended: return true
         case .waiting(var observer, let condition, let until, let lasting):
@@ -79,7 +85,7 @@ struct RunningStep {
             if round > 0 { try script.goOn("step '\(step.name)'") }
             guard script.now >= at else { return false }
             phase = .striking(fault, try script.strike(fault, step), round: round)
-            return try poll(script)
+            return try advance(script)
         case .striking(let fault, let strike, let round):
             guard try script.hasStruck(strike, fault, step) else { return false }
             guard round + 1 < fault.times else { return true }
