@@ -93,15 +93,16 @@ public struct FrameEncoder {
     /// rounded back to the section's format.
     public mutating func add(scope sources: [SectionSource], settings: CodecSettings) throws(CodecError) {
         try check(sources, settings)
+        let digests = SectionDigests(sources.map { ($0.format, $0.reconstruction) })
+        let scope = scopes.count
+        try encode(sources, settings, digests)
         for source in sources {
             sections.append(
                 SectionLayout(
                     name: source.name, format: source.format,
-                    elementCount: source.target.count / source.format.byteCount, scope: scopes.count))
+                    elementCount: source.target.count / source.format.byteCount, scope: scope))
             names.insert(Array(source.name.utf8))
         }
-        let digests = SectionDigests(sources.map { ($0.format, $0.reconstruction) })
-        try encode(sources, settings, digests)
         for (index, source) in sources.enumerated() {
             digest.add(
                 name: source.name, format: source.format, byteCount: source.target.count,
@@ -146,14 +147,14 @@ public struct FrameEncoder {
             payload.head.append(varint: UInt64(elements))
             let (buckets, few) = BucketTable.listing(vector, bits: bits, threads: threads)
             try vector.failure.check()
-            history = encode(vector, buckets, few, settings.entropy, digests, into: &payload)
+            history = try encode(vector, buckets, few, settings.entropy, digests, into: &payload)
         case .auto(let error) where kind == .delta:
             let isRoot = settings.domain == .squareRoots
             let own = ScopeVector(sources, isRoot: isRoot)
             history = encode(own, error: error, digests, into: &payload)
             try own.failure.check()
             if payload.head.isEmpty, !isRoot {
-                history = encodeBuckets(vector, error: error, settings.entropy, digests, into: &payload)
+                history = try encodeBuckets(vector, error: error, settings.entropy, digests, into: &payload)
             }
             // Nothing but the exact bits is near enough.
             if payload.head.isEmpty { fallthrough }
@@ -173,17 +174,17 @@ public struct FrameEncoder {
     private mutating func encode(
         _ vector: ScopeVector, _ buckets: BucketTable, _ few: FewDeltas?, _ entropy: CodecSettings.Entropy,
         _ digests: SectionDigests, into payload: inout ScopePayload
-    ) -> [UInt8]? {
+    ) throws(CodecError) -> [UInt8]? {
         let previous = context?.history?.symbols(
             scope: scopes.count, count: vector.layout.count, of: baseDigest)
         var next: [UInt8]?
         if keepsHistory { next = [UInt8](repeating: 0, count: vector.layout.count) }
-        withPointer(to: previous) { previous in
-            withMutablePointer(to: &next) { next in
+        try withPointer(to: previous) { (previous) throws(CodecError) in
+            try withMutablePointer(to: &next) { (next) throws(CodecError) in
                 let encoder = QuantizedEncoder(
                     vector: vector, buckets: buckets, few: few, entropy: entropy, previous: previous,
                     history: next, threads: threads, digests: digests)
-                encoder.encode(totals: &totals, into: &payload)
+                try encoder.encode(totals: &totals, into: &payload)
             }
         }
         return next
@@ -221,12 +222,12 @@ public struct FrameEncoder {
     private mutating func encodeBuckets(
         _ vector: ScopeVector, error: Double, _ entropy: CodecSettings.Entropy, _ digests: SectionDigests,
         into payload: inout ScopePayload
-    ) -> [UInt8]? {
+    ) throws(CodecError) -> [UInt8]? {
         let buckets = BucketTable(vector, bits: nil, threads: threads)
         guard relativeError(vector, buckets) <= error else { return nil }
         payload.head.append(FrameFormat.lcCodec)
         payload.head.append(varint: UInt64(vector.layout.count))
-        return encode(vector, buckets, nil, entropy, digests, into: &payload)
+        return try encode(vector, buckets, nil, entropy, digests, into: &payload)
     }
 
     private func check(_ sources: [SectionSource], _ settings: CodecSettings) throws(CodecError) {

@@ -35,8 +35,8 @@ struct QuantizedEncoder {
 
     private static let pieceCount = FewDeltas.pieceCount
 
-    /// Appends the scope's payload, after codec and count.
-    func encode(totals: inout ScopeTotals, into payload: inout ScopePayload) {
+    /// Appends the scope's payload, after codec and count. Throws when a source failed, or gave other bytes than before.
+    func encode(totals: inout ScopeTotals, into payload: inout ScopePayload) throws(CodecError) {
         let count = vector.layout.count
         let plan = makePlan()
         let blockCount = plan.blockSize.blocks(of: count)
@@ -48,6 +48,7 @@ struct QuantizedEncoder {
             outcomes[block] = encode(
                 plan.blockSize.range(block, of: count), plan.coder, scratch: scratches[worker])
         }
+        try vector.failure.check()
         var stream = EncodedStream(coder: plan.coder, blockSize: plan.blockSize, blocks: [])
         var exceptions: [ExceptionalElement] = []
         for outcome in outcomes.all {
@@ -58,7 +59,7 @@ struct QuantizedEncoder {
         }
         if let huffman = plan.huffman, stream.byteCount > plan.mostBytes {
             // The sample misled: what was promised is never more than Huffman's bytes.
-            recode(&stream, count: count, alphabet: buckets.counts.count, previous: previous, huffman)
+            try recode(&stream, count: count, alphabet: buckets.counts.count, previous: previous, huffman)
         }
         totals.entropyBits += entropyBits(buckets.counts)
         if stream.coder.usesPrevious { totals.usesPrevious = true }
@@ -223,7 +224,7 @@ extension QuantizedEncoder {
 private func recode(
     _ stream: inout EncodedStream, count: Int, alphabet: Int, previous: UnsafePointer<UInt8>?,
     _ huffman: HuffmanCode
-) {
+) throws(CodecError) {
     var bytes: [UInt8] = []
     stream.write(into: &bytes)
     let symbols = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: count)
@@ -232,7 +233,10 @@ private func recode(
         var reader = ByteReader(bytes)
         return (try? decodeSymbols(&reader, alphabet: alphabet, previous: previous, into: symbols)) != nil
     }
-    precondition(isRead, "what was just encoded can be decoded")
+    guard isRead else {
+        // Tables were made for what a source gave at first.
+        throw CodecError(.unreadable, "a state changed while it was encoded")
+    }
     stream = encodeBlocks(
         UnsafeBufferPointer(symbols), .huffman(huffman), stream.blockSize, previous: nil, threads: 1)
 }

@@ -145,17 +145,17 @@ private struct BlockTask {
     }
 }
 
-extension [ExceptionalElement] {
+extension RandomAccessCollection where Element == ExceptionalElement, Index == Int {
     /// Those in a range, of exceptions that are in order.
-    func within(_ range: Range<Int>) -> ArraySlice<ExceptionalElement> {
+    func within(_ range: Range<Int>) -> SubSequence {
         func first(from index: Int) -> Int {
-            var (low, high) = (0, count)
+            var (low, high) = (startIndex, endIndex)
             while low < high {
                 let middle = (low + high) / 2
                 if self[middle].index < index { low = middle + 1 } else { high = middle }
             }
             return low
         }
-        return isEmpty ? [] : self[first(from: range.lowerBound)..<first(from: range.upperBound)]
+        return self[first(from: range.lowerBound)..<first(from: range.upperBound)]
     }
 }

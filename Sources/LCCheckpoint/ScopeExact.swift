@@ -111,7 +111,7 @@ func encodeExact(
 ) {
     let runs = PlaneRun.split(
         sources.map { ($0.format.byteCount, $0.target.count / $0.format.byteCount) })
-    for source in sources where source.format.isFloatingPoint { addNorm(source, &totals) }
+    for source in sources where source.format.isFloatingPoint { addNorm(source, vector.failure, &totals) }
     output.append(varint: UInt64(runs.count))
     for (run, _) in runs {
         output.append(UInt8(run.width))
@@ -245,8 +245,8 @@ private func planePlan(
 }
 
 /// Adds ‖u‖² of a floating section, whose error is nothing.
-private func addNorm(_ source: SectionSource, _ totals: inout ScopeTotals) {
-    let vector = ScopeVector([source])
+private func addNorm(_ source: SectionSource, _ failure: StreamFailure, _ totals: inout ScopeTotals) {
+    let vector = ScopeVector([source], failure: failure)
     let piece = 1 << 16
     let room = UnsafeMutablePointer<Float>.allocate(capacity: piece)
     defer { room.deallocate() }

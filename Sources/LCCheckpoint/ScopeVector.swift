@@ -72,9 +72,10 @@ struct ScopeVector {
     /// Nil for a section that isn't wanted.
     private let states: [SectionState?]
     /// What went wrong with sections that aren't in memory.
-    let failure = StreamFailure()
+    let failure: StreamFailure
 
-    init(_ sources: [SectionSource], isRoot: Bool = false) {
+    init(_ sources: [SectionSource], isRoot: Bool = false, failure: StreamFailure = StreamFailure()) {
+        self.failure = failure
         layout = VectorLayout(
             sources.map { ($0.format, $0.target.count / $0.format.byteCount) }, isRoot: isRoot)
         targets = sources.map(\.target)
@@ -89,6 +90,7 @@ struct ScopeVector {
     }
 
     init(_ members: [ScopeMember], isRoot: Bool = false) {
+        failure = StreamFailure()
         layout = VectorLayout(members.map { ($0.format, $0.elementCount) }, isRoot: isRoot)
         targets = []
         states = members.map(\.state)
@@ -176,7 +178,8 @@ struct ScopeVector {
             let place = (part.elements.lowerBound * width)..<(part.elements.upperBound * width)
             func finish(_ bytes: UnsafeMutableRawBufferPointer, isThere: Bool) {
                 if !isThere { format.narrow(own, into: bytes) }
-                for exception in exceptions where part.elements.contains(exception.index - start) {
+                let elements = (start + part.elements.lowerBound)..<(start + part.elements.upperBound)
+                for exception in exceptions.within(elements) {
                     let offset = (exception.index - start) * width - place.lowerBound
                     for byte in 0..<width {
                         bytes[offset + byte] = UInt8(

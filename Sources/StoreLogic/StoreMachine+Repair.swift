@@ -13,9 +13,19 @@ extension StoreMachine {
     /// Asks peers for a record one after another; the answer is checked against the digest before it is written.
     mutating func startRepair(_ part: Part, at now: Instant) {
         let key = Key(shard: part.shard, step: part.step)
-        guard repairs[key] == nil, repairs.count < 4096 else { return }
+        if let known = repairs[key] {
+            // Not merely late: a peer has it, or what was here is damaged.
+            guard known.isExpected else { return }
+            repairs[key]?.isExpected = false
+            repairs[key]?.deadline = min(known.deadline, now)
+            return
+        }
+        guard repairs.count < 4096 else { return }
         repairs[key] = Repair(part: part, deadline: now, request: 0)
     }
+
+    /// Nothing is missing but what is likely to come by itself.
+    var lacksNothing: Bool { repairs.values.allSatisfy(\.isExpected) }
 
     mutating func checkTimers(at now: Instant, into effects: inout Effects<Action>) {
         if !repairs.isEmpty { askForRepairs(at: now, into: &effects) }
@@ -79,7 +89,9 @@ extension StoreMachine {
             for position in verifications.indices where verifications[position].awaited.contains(key) {
                 verifications[position].refused[key] = verifications[position].refused[key] ?? now
             }
-            refreshInventories(at: now + settings.retry)
+            // What retention has already been decided on, and nobody has, nobody needs. Under load there is always something
+            // that was freed while it was waited for.
+            if Int64(step) > retain.committedStep { refreshInventories(at: now + settings.retry) }
             return
         }
         // The next peer at once; after the last one, a pause.
@@ -132,7 +144,7 @@ extension StoreMachine {
                 membership.members(of: .store).map(\.node).filter { $0 != identity.node })
             inventoryDue = now
         }
-        if lacksLinks && inventoriesMissing.isEmpty && repairs.isEmpty { askForLinksAgain(at: now) }
+        if lacksLinks && inventoriesMissing.isEmpty && lacksNothing { askForLinksAgain(at: now) }
         updateCaughtUp(into: &effects)
         if caughtUp { membership.heartbeatNow() }
     }
@@ -215,7 +227,7 @@ extension StoreMachine {
         let heard = live.filter { !inventoriesMissing.contains($0.node) }
         // Before the peers were asked nothing is known of what is missing: a disk may be empty.
         let now =
-            repairs.values.allSatisfy(\.isExpected)
+            lacksNothing
             && (askedInventories && heard.count == live.count || membership.members(of: .store).count <= 1)
         if now && !caughtUp { membership.heartbeatNow() }
         caughtUp = now
@@ -224,7 +236,8 @@ extension StoreMachine {
     /// A committed part that did not come here is fetched, unless it comes by itself a little later.
     private mutating func fetchIfMissing(_ part: Part, at now: Instant) {
         let key = Key(shard: part.shard, step: part.step)
-        guard index[key]?.payloadDigest != part.payloadDigest, repairs[key] == nil, repairs.count < 4096
+        guard index[key]?.payloadDigest != part.payloadDigest,
+            repairs[key]?.part.payloadDigest != part.payloadDigest, repairs.count < 4096
         else { return }
         repairs[key] = Repair(part: part, deadline: now + settings.retry, request: 0, isExpected: true)
     }
@@ -247,7 +260,7 @@ extension StoreMachine {
     }
 
     mutating func maybeCompact(into effects: inout Effects<Action>) {
-        guard !compacting, retain.number > compactedRetain, repairs.isEmpty else { return }
+        guard !compacting, retain.number > compactedRetain, lacksNothing else { return }
         compactedRetain = retain.number
         let keep = keptKeys()
         let dead = index.keys.filter { !keep.contains($0) }
@@ -273,6 +286,10 @@ extension StoreMachine {
         let shards = Set(index.keys.map(\.shard)).union(damaged.keys.map(\.shard))
         for step in retain.steps {
             for shard in shards { keepChain(Key(shard: shard, step: step), &keep) }
+        }
+        // What late records build on is needed when they come.
+        for repair in repairs.values {
+            keepChain(Key(shard: repair.part.shard, step: repair.part.baseStep), &keep)
         }
         // What is on its way to the disk is there before the compaction begins.
         for pending in writing + queue {
@@ -302,7 +319,7 @@ extension StoreMachine {
         heartbeat.state =
             diskRefusal != nil
             ? "disk-full"
-            : repairs.values.allSatisfy(\.isExpected) ? (caughtUp ? "ready" : "joining") : "catching-up"
+            : lacksNothing ? (caughtUp ? "ready" : "joining") : "catching-up"
         heartbeat.step = newestStep
         heartbeat.caughtUp = caughtUp
         heartbeat.retainNumber = retain.number

@@ -14,9 +14,14 @@ public final class FileSource: Sendable {
     private let state: FileState
 
     public init(_ path: String) throws(TensorFileError) {
-        (descriptor, size) = try FileMemory.open(path)
+        descriptor = try FileMemory.open(path).descriptor
         self.path = path
-        state = FileState(of: descriptor)
+        guard let state = FileState(of: descriptor) else {
+            close(descriptor)
+            throw FileMemory.unreadable(path, errno)
+        }
+        self.state = state
+        size = state.size
     }
 
     /// Fills `buffer` from the file's bytes from `offset` on.
@@ -48,21 +53,19 @@ public final class FileSource: Sendable {
 
 /// What changes when somebody writes to a file.
 private struct FileState: Hashable {
-    private var size: Int
-    private var modified: [Int]
+    let size: Int
+    /// When its content was changed, and when anything about it was: that time nobody can set.
+    private let times: [Int]
 
-    init(of descriptor: Int32) {
+    init?(of descriptor: Int32) {
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else {
-            (size, modified) = (-1, [])
-            return
-        }
+        guard fstat(descriptor, &status) == 0 else { return nil }
         size = Int(status.st_size)
         #if canImport(Darwin)
-            let time = status.st_mtimespec
+            let (modified, changed) = (status.st_mtimespec, status.st_ctimespec)
         #else
-            let time = status.st_mtim
+            let (modified, changed) = (status.st_mtim, status.st_ctim)
         #endif
-        modified = [Int(time.tv_sec), Int(time.tv_nsec)]
+        times = [modified, changed].flatMap { [Int($0.tv_sec), Int($0.tv_nsec)] }
     }
 }

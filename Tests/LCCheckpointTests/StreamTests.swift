@@ -206,4 +206,52 @@ import Testing
             try apply(frame, sections, sections.map { Collected($0.base.count, room: 1000) })
         }
     }
+
+    /// Other bytes from some read on, as when somebody writes to a file.
+    private final class Changing: ByteSource {
+        let bytes: [UInt8]
+        let reads: Mutex<Int>
+        init(_ bytes: [UInt8], after reads: Int) {
+            self.bytes = bytes
+            self.reads = Mutex(reads)
+        }
+
+        func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(CodecError) {
+            let isChanged = reads.withLock { left in
+                left -= 1
+                return left < 0
+            }
+            for index in buffer.indices {
+                let byte = bytes[offset + index]
+                buffer[index] = isChanged ? byte &* 31 &+ UInt8(truncatingIfNeeded: index) : byte
+            }
+        }
+    }
+
+    /// Whatever changes between two passes: an error or a frame, but no trap.
+    @Test(arguments: settings, [CodecSettings.Entropy.best, .huffman, .quick])
+    func survivesStatesThatChange(_ settings: CodecSettings, _ entropy: CodecSettings.Entropy) throws {
+        var settings = settings
+        settings.entropy = entropy
+        for rarity: UInt64 in [1, 40] {
+            let section = sections([.float32], rarity: rarity, hasExceptions: false)[0]
+            for reads in [1, 2, 3, 5, 9, 17] {
+                var encoder = FrameEncoder(kind: .delta, step: 7, baseDigest: try digest([section]))
+                do throws(CodecError) {
+                    try encoder.add(
+                        scope: [
+                            SectionSource(
+                                name: section.name, format: section.format,
+                                target: .source(
+                                    Changing(section.target, after: reads), offset: 0,
+                                    count: section.target.count),
+                                reconstruction: .passing(
+                                    from: Bytes(section.base), offset: 0, count: section.base.count, to: nil))
+                        ], settings: settings)
+                } catch {
+                    #expect(error.kind == .unreadable)
+                }
+            }
+        }
+    }
 }
