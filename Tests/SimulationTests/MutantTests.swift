@@ -11,7 +11,7 @@ import Testing
             (.compactionDropsUncommitted, 0), (.damageForgotten, 33), (.quorumOneShort, 0),
             (.toldOutOfOrder, 81), (.pushNotDeduplicated, 3), (.gradientsReversed, 3), (.lagIgnored, 1),
             (.staleParameters, 54), (.manifestOfTwoSteps, 0), (.restoreOfTwoSteps, 9),
-            (.leaseNeverExpires, 9), (.lostStepsMisreported, 23), (.commitGoesBack, 9),
+            (.leaseNeverExpires, 9), (.lostStepsMisreported, 57), (.commitGoesBack, 9),
             (.toldBeforeDurable, 1), (.syncDoesNothing, 0), (.tailCutAtDamage, 205), (.ignoreLeader, 265),
             (.wrongRestore, 4), (.linkSkipped, 4), (.deltaTwice, 4), (.applyTwice, 0),
             (.readerNotRestored, 374), (.repairOverwrites, 3792), (.repairFromCorrupt, 138),
