@@ -138,12 +138,7 @@ extension StoreMachine {
         if view.epoch > promisedEpoch { queuePromise(view.epoch) }
         committedStep = max(committedStep, view.committedStep)
         appenders = membership.members(of: .shard).count { holds(UInt32($0.node.index)) }
-        if inventoriesMissing.isEmpty && !askedInventories && membership.members(of: .store).count > 1 {
-            askedInventories = true
-            inventoriesMissing = Set(
-                membership.members(of: .store).map(\.node).filter { $0 != identity.node })
-            inventoryDue = now
-        }
+        if inventoriesMissing.isEmpty && !askedInventories { refreshInventories(at: now) }
         if lacksLinks && inventoriesMissing.isEmpty && lacksNothing { askForLinksAgain(at: now) }
         updateCaughtUp(into: &effects)
         if caughtUp { membership.heartbeatNow() }
@@ -177,9 +172,13 @@ extension StoreMachine {
         refreshInventories(at: now)
     }
 
+    /// Has the peers asked for what they hold: those that live, and the first time also those that come back later.
     private mutating func refreshInventories(at due: Instant) {
         inventoriesMissing = Set(
-            membership.members(of: .store).filter { $0.member.live && $0.node != identity.node }.map(\.node))
+            membership.members(of: .store).filter {
+                ($0.member.live || !askedInventories) && $0.node != identity.node
+            }.map(\.node))
+        if !inventoriesMissing.isEmpty { askedInventories = true }
         inventoryDue = inventoriesMissing.isEmpty ? nil : due
         inventoryRound = nextRequest
     }

@@ -162,4 +162,27 @@ import Wire
         #expect(!heartbeats(effects).isEmpty)
         #expect(heartbeats(effects).allSatisfy { !$0.caughtUp })
     }
+
+    /// A gap may be what has the peers asked, before a view comes that says so; no later view need come.
+    @Test func aStoreIsCaughtUpOnceThePeersAnsweredAboutAGap() {
+        var driver = store([part(step: 0).part])
+        let late = part(step: 5, base: 4)
+        var append = Append()
+        append.part = late.part
+        var effects = driver.hear(.append(append), from: .shard(0), payload: late.payload)
+        effects += driver.tell(.tick, after: 10)
+        effects += driver.tell(.completed(.written))
+        effects += driver.tell(.tick, after: 10)
+        let asked: [(id: UInt64, peer: NodeID)] = effects.sent().compactMap { sent in
+            if case .inventoryRequest(let request) = sent.body { (request.request, sent.to) } else { nil }
+        }
+        #expect(Set(asked.map(\.peer)) == [.store(1), .store(2)])
+        #expect(heartbeats(effects).allSatisfy { !$0.caughtUp })
+        for question in asked {
+            var inventory = Inventory()
+            inventory.request = question.id
+            _ = driver.hear(.inventory(inventory), from: question.peer)
+        }
+        #expect(heartbeats(driver.tell(.tick, after: 1000)).last?.caughtUp == true)
+    }
 }
