@@ -70,7 +70,12 @@ let package = Package(
                 "NNG", "Storage", "Training", "ParameterState", "LCCheckpoint", "Tensors", "CSystem",
                 "Invariants", log,
             ]),
-        library("Cluster", ["CSystem", "CXXHash", .product(name: "Yams", package: "Yams")]),
+        library(
+            "Cluster",
+            [
+                "MachineCore", "Training", "LCCheckpoint", "CSystem", "CXXHash",
+                .product(name: "Yams", package: "Yams"),
+            ]),
         library(
             "Simulation",
             [

@@ -3,8 +3,6 @@
 
 /// Elements below which time doesn't matter.
 private let patientCount = 1 << 20
-/// A block begins with a model that knows nothing, so blocks are large.
-private let mixedBlockLog2 = 18
 
 /// - Parameters:
 ///   - counts: of every symbol.
@@ -13,7 +11,7 @@ func encodeLevels(
     _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?, threads: Int
 ) -> EncodedStream {
     var blockSize = BlockSize(symbols: symbols.count, estimatedBytes: 0)
-    blockSize.log2 = min(blockSize.log2, mixedBlockLog2)
+    blockSize.log2 = min(blockSize.log2, BlockSize.mixedLog2)
     guard counts.count > 1 else {
         return EncodedStream(coder: .constant(0), blockSize: blockSize, blocks: [])
     }
@@ -59,7 +57,7 @@ private func isSmaller(
     _ coder: BlockCoder, than other: BlockCoder, for symbols: UnsafeBufferPointer<UInt16>,
     previous: UnsafePointer<UInt8>?, threads: Int
 ) -> Bool {
-    let size = 1 << mixedBlockLog2
+    let size = 1 << BlockSize.mixedLog2
     let starts = Array(stride(from: size, to: symbols.count - size + 1, by: 16 * size))
     let sizes = Results(count: starts.count, (0, 0))
     inParallel(starts.count, threads: threads) { index, _ in

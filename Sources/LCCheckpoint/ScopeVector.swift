@@ -114,14 +114,7 @@ struct ScopeVector {
         let parts = layout.parts(of: range)
         for part in parts {
             guard let state = states[part.member] else { continue }
-            let direct: UnsafePointer<Float>?
-            switch state {
-            case .memory(let bytes):
-                direct = load(.memory(.init(bytes)), part, isWhole: parts.count == 1, into: scratch)
-            case .passing(let source, let offset, let count, _):
-                direct = load(
-                    .source(source, offset: offset, count: count), part, isWhole: false, into: scratch)
-            }
+            let direct = load(state.bytes, part, isWhole: parts.count == 1, into: scratch)
             if let direct { return (UnsafeMutablePointer(mutating: direct), true) }
         }
         return (scratch, false)
@@ -143,9 +136,8 @@ struct ScopeVector {
         case .source(let source, let offset, _) where format == .float32:
             source.read(at: offset + place.lowerBound, into: UnsafeMutableRawBufferPointer(values), failure)
         case .source(let source, let offset, _):
-            withUnsafeTemporaryAllocation(byteCount: place.count, alignment: 8) { raw in
-                source.read(at: offset + place.lowerBound, into: raw, failure)
-                format.widen(UnsafeRawBufferPointer(raw), into: values)
+            withCopy(of: source, at: offset, place) {
+                format.widen(UnsafeRawBufferPointer(start: $0, count: place.count), into: values)
             }
         }
         if layout.isRoot { for index in values.indices { values[index] = root(values[index]) } }
@@ -268,16 +260,11 @@ struct ScopeVector {
         let member = layout.member(of: element)
         let width = layout.formats[member].byteCount
         let offset = (element - layout.starts[member]) * width
-        return withUnsafeTemporaryAllocation(byteCount: width, alignment: 8) { raw in
-            switch targets[member] {
-            case .memory(let bytes):
-                raw.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + width)]))
-            case .source(let source, let start, _): source.read(at: start + offset, into: raw, failure)
-            }
-            var pattern: UInt64 = 0
-            for (byte, value) in raw.enumerated() { pattern |= UInt64(value) << UInt64(8 * byte) }
-            return pattern
+        var pattern: UInt64 = 0
+        withTarget(member, offset..<(offset + width)) { bytes in
+            for byte in 0..<width { pattern |= UInt64(bytes[byte]) << UInt64(8 * byte) }
         }
+        return pattern
     }
 }
 

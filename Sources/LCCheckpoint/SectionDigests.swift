@@ -47,14 +47,7 @@ final class SectionDigests {
     }
 
     convenience init(_ sections: [(format: ElementFormat, state: SectionState)]) {
-        self.init(
-            sections.map { format, state in
-                switch state {
-                case .memory(let bytes): (format, .memory(UnsafeRawBufferPointer(bytes)))
-                case .passing(let source, let offset, let count, _):
-                    (format, .source(source, offset: offset, count: count))
-                }
-            })
+        self.init(sections.map { ($0.format, $0.state.bytes) })
     }
 
     /// The first piece that begins at an element or after it.

@@ -35,10 +35,13 @@ public enum SectionState {
     /// Read from one place and handed on to another, or to none when only its digest is wanted.
     case passing(from: any ByteSource, offset: Int, count: Int, to: (sink: any ByteSink, offset: Int)?)
 
-    public var count: Int {
+    public var count: Int { bytes.count }
+
+    /// What is there before it changes.
+    var bytes: SectionBytes {
         switch self {
-        case .memory(let bytes): bytes.count
-        case .passing(_, _, let count, _): count
+        case .memory(let bytes): .memory(UnsafeRawBufferPointer(bytes))
+        case .passing(let source, let offset, let count, _): .source(source, offset: offset, count: count)
         }
     }
 }

@@ -72,15 +72,14 @@ struct StreamPlan {
 
     /// Up to here mixed contexts, which take some ten nanoseconds a symbol, are tried as well. They learn as they go, so there is
     /// no head to pay for, which is much of what a small tensor takes.
-    private static let fewSymbols = 1 << 18
+    private static let fewSymbols = 1 << BlockSize.mixedLog2
 
     /// What mixed contexts take, with the symbols of the frame before or without.
     private static func mixed(
         _ symbols: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, total: Int
     ) -> (coder: BlockCoder, blockSize: BlockSize, bytes: Int) {
-        // A block begins with a model that knows nothing, so there is one.
         var blockSize = BlockSize(symbols: total, estimatedBytes: 0)
-        blockSize.log2 = 18
+        blockSize.log2 = BlockSize.mixedLog2
         let streams = (previous == nil ? [false] : [false, true]).map {
             encodeBlocks(symbols, .mixed(usesPrevious: $0), blockSize, previous: previous, threads: 1)
         }

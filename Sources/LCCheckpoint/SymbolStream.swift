@@ -28,6 +28,8 @@ enum StreamCoder: UInt8 {
 struct BlockSize: Hashable {
     static let smallest = 16
     static let largest = 22
+    /// Of mixed contexts: a block begins with a model that knows nothing, so blocks are large.
+    static let mixedLog2 = 18
     var log2: Int
     var count: Int { 1 << log2 }
 

@@ -126,25 +126,22 @@ extension StoreMachine {
         enqueue(Pending(write: .record(part, payload: payload), asker: sender, askedEpoch: part.epoch))
     }
 
+    /// The records that are on their way to the disk, the newest last.
+    var pendingRecords: [Part] {
+        (writing + queue).compactMap { pending in
+            if case .record(let part, _) = pending.write { part } else { nil }
+        }
+    }
+
     /// The newest record of this step that is on its way to the disk.
     func pendingRecord(_ key: Key) -> Part? {
-        for pending in (writing + queue).reversed() {
-            if case .record(let part, _) = pending.write, part.shard == key.shard, part.step == key.step {
-                return part
-            }
-        }
-        return nil
+        pendingRecords.last { $0.shard == key.shard && $0.step == key.step }
     }
 
     private func isPending(_ part: Part) -> Bool {
-        func matches(_ pending: Pending) -> Bool {
-            if case .record(let other, _) = pending.write {
-                return other.shard == part.shard && other.step == part.step
-                    && other.payloadDigest == part.payloadDigest
-            }
-            return false
+        pendingRecords.contains {
+            $0.shard == part.shard && $0.step == part.step && $0.payloadDigest == part.payloadDigest
         }
-        return writing.contains(where: matches) || queue.contains(where: matches)
     }
 
     /// The same shard asks again while its record is under way, or a repair brought it: one answer serves both.

@@ -291,11 +291,9 @@ extension StoreMachine {
             keepChain(Key(shard: repair.part.shard, step: repair.part.baseStep), &keep)
         }
         // What is on its way to the disk is there before the compaction begins.
-        for pending in writing + queue {
-            if case .record(let part, _) = pending.write {
-                keepChain(Key(shard: part.shard, step: part.baseStep), &keep)
-                keep.insert(Key(shard: part.shard, step: part.step))
-            }
+        for part in pendingRecords {
+            keepChain(Key(shard: part.shard, step: part.baseStep), &keep)
+            keep.insert(Key(shard: part.shard, step: part.step))
         }
         return keep
     }

@@ -83,13 +83,7 @@ extension StoreMachine {
 
     /// All that is here or on its way to the disk.
     private var everyKey: Set<Key> {
-        var keys = Set(index.keys)
-        for pending in writing + queue {
-            if case .record(let part, _) = pending.write {
-                keys.insert(Key(shard: part.shard, step: part.step))
-            }
-        }
-        return keys
+        Set(index.keys).union(pendingRecords.map { Key(shard: $0.shard, step: $0.step) })
     }
 
     /// `json`: {"checked": n, "corrupt": [{"step": s, "shard": i, "what": "…"}], "repaired": n}

@@ -23,17 +23,12 @@ public final class FileMemory: @unchecked Sendable {
         guard bytes.count == size else {
             throw TensorFileError(.noMemory, "can't read \(path): there is no memory for \(size) bytes")
         }
-        var done = 0
-        while done < size {
-            let got = read(
-                descriptor, bytes.baseAddress.unsafelyUnwrapped + done, min(size - done, 1 << 20))
-            if got < 0, errno == EINTR { continue }
-            guard got > 0 else {
-                throw got < 0
-                    ? FileMemory.unreadable(path, errno)
-                    : TensorFileError(.unreadable, "can't read \(path): it shrank while it was read")
-            }
-            done += got
+        let (done, failure) = transfer(size) { [bytes] done in
+            read(descriptor, bytes.baseAddress.unsafelyUnwrapped + done, min(size - done, 1 << 20))
+        }
+        guard failure == 0 else { throw FileMemory.unreadable(path, failure) }
+        guard done == size else {
+            throw TensorFileError(.unreadable, "can't read \(path): it shrank while it was read")
         }
     }
 

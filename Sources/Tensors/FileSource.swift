@@ -26,17 +26,13 @@ public final class FileSource: Sendable {
 
     /// Fills `buffer` from the file's bytes from `offset` on.
     public func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(TensorFileError) {
-        var done = 0
-        while done < buffer.count {
-            let got = pread(
+        let (done, failure) = transfer(buffer.count) { done in
+            pread(
                 descriptor, buffer.baseAddress.unsafelyUnwrapped + done, buffer.count - done,
                 off_t(offset + done))
-            if got < 0, errno == EINTR { continue }
-            guard got > 0 else {
-                throw got < 0 ? FileMemory.unreadable(path, errno) : FileSource.changed(path)
-            }
-            done += got
         }
+        guard failure == 0 else { throw FileMemory.unreadable(path, failure) }
+        guard done == buffer.count else { throw FileSource.changed(path) }
     }
 
     /// Throws if the file was changed since it was opened, as far as its size and times tell.

@@ -25,13 +25,8 @@ public enum Files {
         }
         var failure: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-            while count < size {
-                // Linux moves at most 2 GiB at a time.
-                let got = systemRead(descriptor, buffer.baseAddress.unsafelyUnwrapped + count, size - count)
-                if got < 0, errno == EINTR { continue }
-                if got < 0 { failure = errno }
-                if got <= 0 { break }
-                count += got
+            (count, failure) = transfer(size) { done in
+                systemRead(descriptor, buffer.baseAddress.unsafelyUnwrapped + done, size - done)
             }
         }
         guard failure == 0 else { throw unreadable(path, failure) }
@@ -106,27 +101,40 @@ public struct PartWriter: Sendable {
     }
 
     public func callAsFunction(_ bytes: UnsafeRawBufferPointer) throws(TensorFileError) {
-        var done = 0
-        while done < bytes.count {
-            let written = write(descriptor, bytes.baseAddress.unsafelyUnwrapped + done, bytes.count - done)
-            if written < 0, errno == EINTR { continue }
-            guard written > 0 else { throw Files.unwritable(path, errno) }
-            done += written
-        }
+        try transferAll(bytes) { from, count, _ in write(descriptor, from, count) }
     }
 
     /// Writes a part somewhere, whatever the order; several threads may do so at once.
     public func put(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(TensorFileError) {
-        var done = 0
-        while done < bytes.count {
-            let written = pwrite(
-                descriptor, bytes.baseAddress.unsafelyUnwrapped + done, bytes.count - done,
-                off_t(offset + done))
-            if written < 0, errno == EINTR { continue }
-            guard written > 0 else { throw Files.unwritable(path, errno) }
-            done += written
-        }
+        try transferAll(bytes) { pwrite(descriptor, $0, $1, off_t(offset + $2)) }
     }
+
+    /// - Parameter write: from where, how many bytes at most, and how many were written before.
+    private func transferAll(
+        _ bytes: UnsafeRawBufferPointer, _ write: (UnsafeRawPointer, Int, Int) -> Int
+    ) throws(TensorFileError) {
+        let (done, failure) = transfer(bytes.count) { done in
+            write(bytes.baseAddress.unsafelyUnwrapped + done, bytes.count - done, done)
+        }
+        guard done == bytes.count else { throw Files.unwritable(path, failure) }
+    }
+}
+
+/// Repeats a call of the system that may move fewer bytes than it is asked for (Linux moves at most 2 GiB at a time), until all
+/// have been moved, none are left, or it fails.
+///
+/// - Parameter move: given how many were moved before.
+/// - Returns: how many were moved, and the error; 0 without one.
+func transfer(_ count: Int, _ move: (Int) -> Int) -> (done: Int, failure: Int32) {
+    var done = 0
+    while done < count {
+        let moved = move(done)
+        if moved < 0, errno == EINTR { continue }
+        if moved < 0 { return (done, errno) }
+        if moved == 0 { return (done, 0) }
+        done += moved
+    }
+    return (done, 0)
 }
 
 /// read(2), whose name `Files.read` hides.

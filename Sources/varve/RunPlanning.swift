@@ -1,5 +1,4 @@
 import Cluster
-import Drill
 import Foundation
 import LCCheckpoint
 import MachineCore
@@ -51,9 +50,8 @@ struct RunDescription: Codable {
     }
 }
 
-// Names of the library's types that the configuration's own ones of the same name hide.
+// The name of the library's type that the configuration's own one of the same name hides.
 typealias SampleKind = Training.DataKind
-typealias UpdateRule = Training.OptimizerKind
 
 extension ClusterConfiguration {
     var dataKind: SampleKind {
@@ -67,25 +65,12 @@ extension ClusterConfiguration {
 
     func plan(shape: ModelShape) -> RunPlan {
         return RunPlan(
-            settings: runSettings, shape: shape, optimizer: optimizerKind, codec: checkpoint.codec.settings,
+            settings: runSettings, shape: shape, optimizer: updateRule, codec: checkpoint.codec.settings,
             slotCodec: checkpoint.slotsCodec.settings,
             selection: checkpoint.codec.selection(seed: training.seed), seed: training.seed,
             batch: training.batch,
             data: dataKind,
             dataPath: data.path)
-    }
-
-    private var optimizerKind: UpdateRule {
-        let optimizer = training.optimizer
-        let rate = Float(optimizer.learningRate)
-        return switch optimizer.kind {
-        case .sgd: .sgd(learningRate: rate, momentum: Float(optimizer.momentum))
-        case .adagrad: .adagrad(learningRate: rate, epsilon: Float(optimizer.epsilon))
-        case .adam:
-            .adam(
-                learningRate: rate, beta1: Float(optimizer.beta1), beta2: Float(optimizer.beta2),
-                epsilon: Float(optimizer.epsilon))
-        }
     }
 }
 

@@ -20,16 +20,7 @@ final class SimulationEngine: Engine {
         stage = ConfinedStage(
             StagedCluster(
                 settings: configuration.runSettings, codec: configuration.checkpoint.codec.settings,
-                optimizer: Self.optimizer(configuration), seed: run.seed))
-    }
-
-    private static func optimizer(_ configuration: ClusterConfiguration) -> Training.OptimizerKind {
-        let rate = Float(configuration.training.optimizer.learningRate)
-        return switch configuration.training.optimizer.kind {
-        case .sgd: .sgd(learningRate: rate, momentum: Float(configuration.training.optimizer.momentum))
-        case .adagrad: .adagrad(learningRate: rate)
-        case .adam: .adam(learningRate: rate)
-        }
+                optimizer: configuration.updateRule, seed: run.seed))
     }
 
     func start() throws { known.append(ClusterEvent(kind: "started", atMilliseconds: 0)) }

@@ -30,13 +30,8 @@ struct SharedClock: Sendable {
         unlink("/dev/shm/sem.faketime_sem_\(pid)")
     }
 
-    /// By rename: no process reads half a number.
     func set(seconds: Int) -> Bool {
-        let text = "\(seconds < 0 ? "-" : "+")\(abs(seconds))s\n"
-        guard (try? text.write(toFile: path + ".new", atomically: false, encoding: .utf8)) != nil else {
-            return false
-        }
-        return rename(path + ".new", path) == 0
+        replaceFile(path, with: "\(seconds < 0 ? "-" : "+")\(abs(seconds))s\n")
     }
 }
 

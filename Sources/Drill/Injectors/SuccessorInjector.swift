@@ -91,8 +91,7 @@ struct SuccessorInjector {
 
     /// Lets nodes and tools find another coordinator.
     private func redirect(_ proxy: LinkProxies, to port: UInt16?, tools url: String) {
-        try? url.write(toFile: endpointPath + ".drill", atomically: false, encoding: .utf8)
-        rename(endpointPath + ".drill", endpointPath)
+        _ = replaceFile(endpointPath, with: url)
         proxy.lead("coordinator", to: port)
         let others = NodeRole.allCases.flatMap { $0.nodes(in: scene.run.drill.configuration) }
         let pairs = others.map { LinkPair(from: $0, to: "coordinator") }
@@ -104,8 +103,7 @@ struct SuccessorInjector {
         _ old: ProcessTable.Entry, pause: Injection, _ successor: Subprocess, _ proxy: LinkProxies,
         known: String
     ) -> String? {
-        try? known.write(toFile: endpointPath + ".drill", atomically: false, encoding: .utf8)
-        rename(endpointPath + ".drill", endpointPath)
+        _ = replaceFile(endpointPath, with: known)
         _ = pause.heal?()
         let left = until(milliseconds: 20_000) { !ProcessTable.isAlive(old) }
         let isBack = until(milliseconds: 10_000) {

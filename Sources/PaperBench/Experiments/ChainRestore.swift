@@ -46,10 +46,7 @@ struct ChainExperiment: Sendable {
     private func measure(_ every: Int) throws -> [ChainOutcome.Row] {
         let subject = try Subject(workload, seed: seed)
         var run = TrainingRun(subject)
-        let count = run.parameters.count
-        let writers = (0..<shards).map {
-            policy.makeShard(count * $0 / shards..<count * ($0 + 1) / shards, of: workload)
-        }
+        let writers = policy.makeShards(shards, at: run)
         var chains = [[[UInt8]]](repeating: [], count: shards)
         var written = 0
         func write(_ step: UInt64, asBase: Bool) throws {
@@ -60,30 +57,18 @@ struct ChainExperiment: Sendable {
                 chains[index].append(frame)
             }
         }
-        for writer in writers {
-            run.parameters.withUnsafeBufferPointer {
-                writer.initialize(UnsafeBufferPointer(rebasing: $0[writer.range]))
-            }
-        }
         try write(0, asBase: true)
         var rows: [ChainOutcome.Row] = []
         for step in 1...(lengths.max() ?? 1) {
             let gradient = run.gradient()
             run.apply(gradient)
-            for writer in writers {
-                let part = gradient.slice(writer.range.lowerBound * 4..<writer.range.upperBound * 4)
-                _ = writer.apply(version: run.clock, gradients: [part])
-            }
+            for writer in writers { writer.take(gradient, step: run.clock) }
             try write(run.clock, asBase: every > 0 && step % every == 0)
             guard lengths.contains(step) else { continue }
             let times = try (0..<rounds).map { _ in
                 let start = ContinuousClock.now
                 for (writer, chain) in zip(writers, chains) {
-                    let shard = policy.makeShard(writer.range, of: workload)
-                    for (place, frame) in chain.enumerated() {
-                        try frame.withUnsafeBytes { try shard.restoreFrame($0, isFirst: place == 0) }
-                    }
-                    _ = shard.adoptReconstruction(version: run.clock)
+                    _ = try policy.makeShard(writer.range, of: workload, from: chain, version: run.clock)
                 }
                 return (ContinuousClock.now - start) / .milliseconds(1)
             }

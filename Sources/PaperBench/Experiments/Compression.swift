@@ -52,7 +52,7 @@ struct CompressionExperiment: Sendable {
             run.apply(gradient)
             for follower in followers { try follower.follow(gradient, step: run.clock) }
         }
-        let raw = Double(4 * run.parameters.count * (1 + run.slots.count))
+        let raw = Double(run.stateBytes)
         return CompressionOutcome(
             parameters: run.parameters.count,
             rows: followers.map { follower in

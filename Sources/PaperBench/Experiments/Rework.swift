@@ -100,7 +100,7 @@ struct ReworkExperiment: Sendable {
                 }
             }
         }
-        let raw = Double(4 * run.parameters.count * (1 + run.slots.count))
+        let raw = Double(run.stateBytes)
         let rows = followers.indices.map { index in
             row(followers[index], raw: raw, samples: samples[index], trace: traces[index])
         }

@@ -27,26 +27,14 @@ final class Follower {
         precondition(run.clock == 0, "a chain starts with training")
         self.policy = policy
         workload = run.subject.workload
-        let total = run.parameters.count
-        shards = (0..<count).map {
-            policy.makeShard(total * $0 / count..<total * ($0 + 1) / count, of: run.subject.workload)
-        }
-        chains = []
-        for shard in shards {
-            run.parameters.withUnsafeBufferPointer {
-                shard.initialize(UnsafeBufferPointer(rebasing: $0[shard.range]))
-            }
-            chains.append([try shard.encode(step: 0, asBase: true).frame.bytes])
-        }
+        shards = policy.makeShards(count, at: run)
+        chains = try shards.map { [try $0.encode(step: 0, asBase: true).frame.bytes] }
     }
 
     /// Takes the step that the run takes, and writes a checkpoint if one is due.
     func follow(_ gradient: Payload, step: UInt64) throws {
         steps += 1
-        for shard in shards {
-            let part = gradient.slice(shard.range.lowerBound * 4..<shard.range.upperBound * 4)
-            _ = shard.apply(version: step, gradients: [part])
-        }
+        for shard in shards { shard.take(gradient, step: step) }
         guard step % UInt64(policy.every) == 0 else { return }
         checkpoint = step
         var norms = (difference: 0.0, live: 0.0)
@@ -74,12 +62,7 @@ final class Follower {
 
     /// A shard as a new process builds it from its chain.
     private func restoredShard(_ index: Int, version: UInt64) throws -> ShardState {
-        let shard = policy.makeShard(shards[index].range, of: workload)
-        for (place, frame) in chains[index].enumerated() {
-            try frame.withUnsafeBytes { try shard.restoreFrame($0, isFirst: place == 0) }
-        }
-        _ = shard.adoptReconstruction(version: version)
-        return shard
+        try policy.makeShard(shards[index].range, of: workload, from: chains[index], version: version)
     }
 
     /// The run after these shards were lost and restored: with all of them at the step of the checkpoint, with some (partial

@@ -1,5 +1,6 @@
 import LCCheckpoint
 import ParameterState
+import Wire
 
 /// How a cluster keeps checkpoints: what its shards are made with, and when they write.
 ///
@@ -70,6 +71,31 @@ public struct Policy: Sendable, Hashable {
             selection: selection, checkpointEvery: UInt64(every))
     }
 
+    /// As many shards with equal parts of a run's parameters.
+    func makeShards(_ count: Int, at run: TrainingRun) -> [ShardState] {
+        let total = run.parameters.count
+        return (0..<count).map { index in
+            let shard = makeShard(
+                total * index / count..<total * (index + 1) / count, of: run.subject.workload)
+            run.parameters.withUnsafeBufferPointer {
+                shard.initialize(UnsafeBufferPointer(rebasing: $0[shard.range]))
+            }
+            return shard
+        }
+    }
+
+    /// A shard as a new process builds it from its chain.
+    func makeShard(
+        _ range: Range<Int>, of workload: Workload, from chain: [[UInt8]], version: UInt64
+    ) throws -> ShardState {
+        let shard = makeShard(range, of: workload)
+        for (place, frame) in chain.enumerated() {
+            try frame.withUnsafeBytes { try shard.restoreFrame($0, isFirst: place == 0) }
+        }
+        _ = shard.adoptReconstruction(version: version)
+        return shard
+    }
+
     /// The one number by which the policy's bytes are set, in words.
     var parameter: String {
         switch kind {
@@ -82,5 +108,12 @@ public struct Policy: Sendable, Hashable {
             case .exact: "exact"
             }
         }
+    }
+}
+
+extension ShardState {
+    /// Takes a step with the shard's part of a whole gradient.
+    func take(_ gradient: Payload, step: UInt64) {
+        _ = apply(version: step, gradients: [gradient.slice(range.lowerBound * 4..<range.upperBound * 4)])
     }
 }

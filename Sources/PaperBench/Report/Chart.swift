@@ -22,6 +22,19 @@ extension Chart {
         let below = legend.count > 1 ? "<div class=\"legend\">\(keys.joined())</div>" : ""
         return "<figcaption>\(escaped(title))</figcaption>\(svg)\(below)"
     }
+
+    /// The parts of a picture above the name of its axis.
+    fileprivate func picture(
+        _ parts: [String], axis: String, x: Double, y: String, height: String
+    ) -> String {
+        let name =
+            "<text class=\"label\" x=\"\(coordinate(x))\" y=\"\(y)\" text-anchor=\"middle\">\(escaped(axis))</text>"
+        return """
+            <svg viewBox="0 0 950 \(height)" role="img" aria-label="\(escaped(title))">
+            \((parts + [name]).joined(separator: "\n"))
+            </svg>
+            """
+    }
 }
 
 /// Marks differ in shape as well as in colour: for print, and for those who see few colours.
@@ -123,14 +136,9 @@ public struct DotChart: Chart {
                         isHollow: dot.value < least || !scale.shows(dot.value)))
             }
         }
-        parts.append(
-            "<text class=\"label\" x=\"\(coordinate((left + right) / 2))\" y=\"\(coordinate(bottom + 38))\" text-anchor=\"middle\">\(escaped(axis))</text>"
-        )
-        return """
-            <svg viewBox="0 0 950 \(coordinate(bottom + 46))" role="img" aria-label="\(escaped(title))">
-            \(parts.joined(separator: "\n"))
-            </svg>
-            """
+        return picture(
+            parts, axis: axis, x: (left + right) / 2, y: coordinate(bottom + 38),
+            height: coordinate(bottom + 46))
     }
 }
 
@@ -199,13 +207,7 @@ public struct LineChart: Chart {
                 parts.append(Mark.draw(index, x: x.place(point.x), y: y.place(point.y)))
             }
         }
-        parts.append(
-            "<text class=\"label\" x=\"\(coordinate((left + right) / 2))\" y=\"\(bottom + 42)\" text-anchor=\"middle\">\(escaped(xAxis))</text>"
-        )
-        return """
-            <svg viewBox="0 0 950 \(bottom + 50)" role="img" aria-label="\(escaped(title))">
-            \(parts.joined(separator: "\n"))
-            </svg>
-            """
+        return picture(
+            parts, axis: xAxis, x: (left + right) / 2, y: "\(bottom + 42)", height: "\(bottom + 50)")
     }
 }

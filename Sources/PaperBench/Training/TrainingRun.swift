@@ -22,6 +22,9 @@ struct TrainingRun: Sendable {
         }
     }
 
+    /// Bytes of the whole state, slots included.
+    var stateBytes: Int { 4 * parameters.count * (1 + slots.count) }
+
     /// Puts a shard's live sections in the place of what is here, and sets the clock.
     mutating func adopt(_ shard: ShardState, clock: UInt64) {
         self.clock = clock

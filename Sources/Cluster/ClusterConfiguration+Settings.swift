@@ -1,6 +1,9 @@
-import Cluster
 import LCCheckpoint
 import MachineCore
+import Training
+
+/// An optimizer with its numbers: the library's type, which the configuration's own one of the same name hides.
+public typealias UpdateRule = Training.OptimizerKind
 
 extension ClusterConfiguration {
     /// What the decisions of a run are told of its configuration.
@@ -24,6 +27,20 @@ extension ClusterConfiguration {
         settings.heartbeat = .milliseconds(timing.heartbeatMs)
         settings.lease = .milliseconds(timing.leaseMs)
         return settings
+    }
+
+    /// The optimizer with its numbers.
+    public var updateRule: UpdateRule {
+        let optimizer = training.optimizer
+        let rate = Float(optimizer.learningRate)
+        return switch optimizer.kind {
+        case .sgd: .sgd(learningRate: rate, momentum: Float(optimizer.momentum))
+        case .adagrad: .adagrad(learningRate: rate, epsilon: Float(optimizer.epsilon))
+        case .adam:
+            .adam(
+                learningRate: rate, beta1: Float(optimizer.beta1), beta2: Float(optimizer.beta2),
+                epsilon: Float(optimizer.epsilon))
+        }
     }
 }
 
