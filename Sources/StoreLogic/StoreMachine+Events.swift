@@ -79,7 +79,12 @@ extension StoreMachine {
                 "the frame has \(packet.payload?.count ?? 0) bytes, its header says \(part.encodedBytes)")
         }
         if let known = index[key] {
-            if known.payloadDigest == part.payloadDigest {
+            let isCommitted =
+                manifests[part.step]?.parts.contains {
+                    $0.shard == part.shard && $0.payloadDigest == known.payloadDigest
+                } ?? false
+            // What was done again to the same bits is stored again: a recovery looks for records of its own timeline.
+            if known.payloadDigest == part.payloadDigest, isCommitted || known.line >= part.line {
                 acknowledge(part, to: sender, into: &effects)
                 return
             }
@@ -90,11 +95,7 @@ extension StoreMachine {
                 )
                 return refuse("another payload for this step is already stored")
             }
-            if let manifest = manifests[part.step],
-                manifest.parts.contains(where: {
-                    $0.shard == part.shard && $0.payloadDigest == known.payloadDigest
-                })
-            {
+            if isCommitted {
                 effects.report(
                     .error, "monotonic",
                     "refused to replace the committed step \(part.step) of shard-\(part.shard)")
@@ -139,17 +140,19 @@ extension StoreMachine {
     }
 
     private func isPending(_ part: Part) -> Bool {
-        pendingRecords.contains {
-            $0.shard == part.shard && $0.step == part.step && $0.payloadDigest == part.payloadDigest
-        }
+        pendingRecords.contains { Self.isSame($0, part) }
+    }
+
+    /// True when storing `pending` stores what is asked for: the same bits, of this timeline or a later one.
+    private static func isSame(_ pending: Part, _ asked: Part) -> Bool {
+        pending.shard == asked.shard && pending.step == asked.step
+            && pending.payloadDigest == asked.payloadDigest && pending.line >= asked.line
     }
 
     /// The same shard asks again while its record is under way, or a repair brought it: one answer serves both.
     private mutating func addAsker(_ part: Part, _ sender: NodeID) {
         func ask(_ pending: inout Pending) {
-            guard case .record(let other, _) = pending.write, other.shard == part.shard,
-                other.step == part.step, other.payloadDigest == part.payloadDigest
-            else { return }
+            guard case .record(let other, _) = pending.write, Self.isSame(other, part) else { return }
             pending.asker = sender
             pending.askedEpoch = part.epoch
         }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Node
 import Simulation
 import Tensors
 
@@ -12,7 +13,8 @@ struct SimulateCommand: ParsableCommand {
         abstract:
             "Run whole clusters in one process with faults drawn from a seed, and check what the cluster promises.",
         discussion: """
-            Exit code 2 when a check did not hold; the output then names the one command that replays it.
+            Exit code 2 when a check did not hold; the output then names the one command that replays it. A sweep that is \
+            interrupted ends the seeds under way and reports what it has done.
 
             Examples:
               varve simulate --seeds 100000
@@ -85,7 +87,18 @@ struct SimulateCommand: ParsableCommand {
         let sweep = SimulationSweep(
             seeds: seed..<seed + seeds, steps: steps, size: size, digests: digest, maxFailures: maxFailures)
         let began = ContinuousClock.now
+        // A long sweep that is stopped tells what it has found so far.
+        let stop = seeds > 1 ? StopSignal(signals: [SIGINT, SIGTERM]) : nil
+        stop?.onStop { sweep.stop() }
+        var told = 0
         sweep.run(threads: threads, trace: trace) { done in
+            if seeds > 1 {
+                let failures = sweep.totals.failures
+                for outcome in failures[told...] {
+                    progress.note("seed \(outcome.seed) failed: \(outcome.failure ?? "")")
+                }
+                told = failures.count
+            }
             guard shows else { return }
             progress.update(
                 ProgressBar(
@@ -98,6 +111,7 @@ struct SimulateCommand: ParsableCommand {
         let totals = sweep.totals
         report(totals, seconds: seconds, threads: threads)
         if !totals.failures.isEmpty { throw ExitCode(CommandFailure.checkFailed) }
+        if sweep.isStopped { throw ExitCode(CommandFailure.failed) }
     }
 
     private func report(_ totals: SimulationSweep.Totals, seconds: Double, threads: Int) {

@@ -18,6 +18,7 @@ final class SimulationSweep: Sendable {
 
     private struct State {
         var next: UInt64
+        var isStopped = false
         var totals = Totals()
     }
 
@@ -38,6 +39,11 @@ final class SimulationSweep: Sendable {
     }
 
     var totals: Totals { state.withLock { $0.totals } }
+
+    /// Begins no further seed.
+    func stop() { state.withLock { $0.isStopped = true } }
+
+    var isStopped: Bool { state.withLock { $0.isStopped } }
 
     /// Runs all seeds and returns when the last one has ended. `progress` is called with the number of seeds done, now
     /// and then and at the end, by this thread.
@@ -65,7 +71,7 @@ final class SimulationSweep: Sendable {
 
     private func runOne(trace: Bool) -> Bool {
         let seed = state.withLock { state -> UInt64? in
-            guard state.next < seeds.upperBound, state.totals.failures.count < maxFailures else { return nil }
+            guard !state.isStopped, state.next < seeds.upperBound, state.totals.failures.count < maxFailures else { return nil }
             defer { state.next += 1 }
             return state.next
         }

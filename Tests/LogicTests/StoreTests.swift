@@ -49,6 +49,33 @@ import Wire
         #expect(again.actions().isEmpty)
     }
 
+    /// A recovery looks only at records of its own timeline: what was acknowledged there must be found there.
+    @Test func theSameBitsOnALaterTimelineAreStoredAgain() throws {
+        var driver = store(StoreMachine.Found(promisedEpoch: 1))
+        let before = part(step: 1)
+        driver.hear(append(before), from: .shard(0), payload: before.payload)
+        driver.tell(.completed(.written))
+        var again = before
+        again.part.epoch = 3
+        again.part.line = 3
+        let answer = driver.hear(append(again), from: .shard(0), payload: again.payload)
+        #expect(!answer.sent().contains { isAck($0.body) })
+        // What is under way for the earlier timeline does not stand for the later one either.
+        var third = before
+        third.part.epoch = 4
+        third.part.line = 4
+        driver.hear(append(third), from: .shard(0), payload: third.payload)
+        driver.tell(.completed(.written))
+        driver.tell(.completed(.written))
+        var fence = Fence()
+        fence.epoch = 5
+        driver.hear(.fence(fence), from: .coordinator)
+        let promises = driver.tell(.completed(.written)).sent().compactMap { sent -> [Part]? in
+            if case .promised(let promised) = sent.body { promised.parts } else { nil }
+        }
+        #expect(promises.flatMap { $0 }.map(\.line) == [4])
+    }
+
     @Test func refusesAnotherPayloadOfTheSameEpoch() {
         var driver = store(StoreMachine.Found(promisedEpoch: 1))
         let made = part(step: 1)

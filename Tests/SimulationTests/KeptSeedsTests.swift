@@ -33,6 +33,11 @@ import Testing
             (1_038_922, "a store asked for a missing link once, and not again when its holder was back"),
             (1_007_671, "a refusal of an append of the timeline before held its successor back"),
             (1_032_234, "a check took messages that are no heartbeats for silence"),
+            (
+                4284,
+                "what was done again to the same bits kept its old timeline, and a recovery passed it over"
+            ),
+            (15564, "a repair brought a record back that the timeline had given up"),
             (896, "a survivor that was counted as lost later was never restored"),
         ] as [(UInt64, String)])
     func holds(seed: UInt64, was: String) {
