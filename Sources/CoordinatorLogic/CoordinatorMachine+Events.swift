@@ -16,7 +16,9 @@ extension CoordinatorMachine {
         case .completed(.persistFailed(let reason)):
             effects.exit("the coordinator's database failed: \(reason)", failed: true)
             return
-        case .tick, .peerConnected, .peerDisconnected: break
+        // What was sent on a connection that ended may be lost with it.
+        case .peerConnected(let peer), .peerDisconnected(let peer): liveness[peer]?.viewSent = 0
+        case .tick: break
         }
         checkTimers(at: now, into: &effects)
         flush(at: now, into: &effects)
@@ -52,7 +54,7 @@ extension CoordinatorMachine {
                 effects.send(.answer(answer), to: asker)
             }
         }
-        if announces { announce(into: &effects) }
+        if announces { announce(at: now, into: &effects) }
         tellOfTheEnd(at: now, into: &effects)
     }
 
@@ -152,7 +154,9 @@ extension CoordinatorMachine {
             reply.manifests = manifests(for: sender.index, entry)
         }
         effects.send(.heartbeatReply(reply), to: sender)
-        if epoch < stable.epoch || heartbeat.viewNumber < viewNumber { effects.send(.view(view), to: sender) }
+        if epoch < stable.epoch || heartbeat.viewNumber < viewNumber {
+            sendViewAgain(to: sender, at: now, into: &effects)
+        }
         noticeReturn(of: sender, entry, at: now, into: &effects)
     }
 

@@ -129,7 +129,8 @@ extension CoordinatorMachine {
             }
             return true
         }
-        for step in current.found.keys.sorted(by: >) {
+        // What shards told of meanwhile may be committed already, and freed: it is not committed a second time.
+        for step in current.found.keys.sorted(by: >) where Int64(step) > durable.committedStep {
             let parts = (0..<settings.shards).compactMap { whole(step, $0) }
             guard parts.count == settings.shards, parts.allSatisfy(chained) else { continue }
             return manifest(
@@ -259,10 +260,12 @@ extension CoordinatorMachine {
         effects.report(
             .error, "restore", "\(node) found no store that gives step \(failure.step): \(failure.reason)")
         guard failure.definite else { return }
-        current.failedRounds[node.index, default: 0] += 1
+        let stores = live(.store)
+        let areWhole = stores.allSatisfy { liveness[$0]?.caughtUp == true }
+        let isProof = current.failedRounds[node.index, default: FailedRounds()]
+            .isProof(failure.reason, storesAreWhole: areWhole)
         recovery = current
-        // Twice: a store may just have been repaired.
-        guard current.failedRounds[node.index]! >= 2, live(.store).count == settings.stores else { return }
+        guard isProof, stores.count == settings.stores else { return }
         startRecovery(lost: current.lost, maxStep: failure.step - 1, at: now, into: &effects)
     }
 }

@@ -50,7 +50,23 @@ public struct CoordinatorMachine: Machine {
         var restoreStep: Int64 = -1
         var maxStep: Int64 = .max
         var stepBefore: UInt64 = 0
-        var failedRounds: [Int: Int] = [:]
+        var failedRounds: [Int: FailedRounds] = [:]
+    }
+
+    /// How often a shard has asked every store in vain, and how often it was told the same.
+    struct FailedRounds: Sendable {
+        var count = 0
+        var alike = 0
+        var reason = ""
+
+        /// Each round shows stores damage that they mend from each other: only rounds that find nothing new, while no store
+        /// is fetching anything, prove that a step is lost. No store fetches for ever, but it might.
+        mutating func isProof(_ next: String, storesAreWhole: Bool) -> Bool {
+            count += 1
+            alike = next == reason && storesAreWhole ? alike + 1 : 1
+            reason = next
+            return alike >= 2 || count >= 16
+        }
     }
 
     struct Fault: Sendable {
@@ -74,6 +90,9 @@ public struct CoordinatorMachine: Machine {
         var line: UInt64 = 0
         var retainNumber: UInt64 = 0
         var manifestStep: UInt64 = 0
+        /// The newest view that was sent on this connection, and when.
+        var viewSent: UInt64 = 0
+        var viewSentAt = Instant(nanoseconds: 0)
     }
 
     public let identityRun: String
@@ -87,6 +106,8 @@ public struct CoordinatorMachine: Machine {
     var stable: CoordinatorState
     var persisting: CoordinatorState?
     var viewNumber: UInt64
+    /// The view of that number, once this process has announced it.
+    var announced: View?
     var recovery: Recovery?
     var liveness: [NodeID: Liveness] = [:]
     /// The places of `durable.members`, in the same order: their names are not read again at every message.
@@ -208,6 +229,8 @@ public struct CoordinatorMachine: Machine {
         guard let lastHandled, now.since(lastHandled) > Instant.Span(nanoseconds: ownPulse.nanoseconds * 2)
         else { return }
         let away = now.since(lastHandled)
+        // Another process may lead by now. The database says so, and nobody else may be left who would.
+        if away >= settings.lease { dirty = true }
         for node in liveness.keys {
             guard let heard = liveness[node]?.lastHeard else { continue }
             liveness[node]?.lastHeard = min(now, heard + away)
@@ -267,10 +290,25 @@ public struct CoordinatorMachine: Machine {
 
     mutating func expectLease(_ end: Instant) { leasesDue = min(leasesDue, end) }
 
-    mutating func announce(into effects: inout Effects<Action>) {
+    mutating func announce(at now: Instant, into effects: inout Effects<Action>) {
         viewNumber += 1
-        let view = view
-        for node in places where liveness[node]?.live == true { effects.send(.view(view), to: node) }
+        announced = view
+        for node in places where liveness[node]?.live == true { sendView(to: node, at: now, into: &effects) }
+    }
+
+    private mutating func sendView(to node: NodeID, at now: Instant, into effects: inout Effects<Action>) {
+        guard let announced else { return }
+        effects.send(.view(announced), to: node)
+        liveness[node]?.viewSent = announced.number
+        liveness[node]?.viewSentAt = now
+    }
+
+    /// A node whose heartbeat shows that it lacks the newest view gets it again, unless that view may still be on its way:
+    /// views name every node, and one for every heartbeat would grow with the square of the cluster.
+    mutating func sendViewAgain(to node: NodeID, at now: Instant, into effects: inout Effects<Action>) {
+        guard let entry = liveness[node] else { return }
+        guard entry.viewSent < viewNumber || now.since(entry.viewSentAt) >= settings.retry else { return }
+        sendView(to: node, at: now, into: &effects)
     }
 
     // MARK: Durability

@@ -180,6 +180,9 @@ struct RestoreChecker: Sendable {
         }
         // Shards that stand on different timelines, or nowhere yet, have no common step.
         guard let first = before.first??.key, before.allSatisfy({ $0?.key == first }) else { return }
+        // A recovery in between, which came to no end, has given up that timeline: it was judged itself, or may not have
+        // heard every store.
+        guard !choices.keys.contains(where: { $0 > first && $0 < choice.line }) else { return }
         findings.count(.boundedLoss)
         let common = before.compactMap { $0?.value }.min() ?? 0
         let bound = run.checkpointEvery * UInt64(run.maxLag)

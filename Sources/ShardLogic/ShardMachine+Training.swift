@@ -19,6 +19,8 @@ extension ShardMachine {
             effects.send(.refused(refusal), to: sender)
             return false
         }
+        // What the process before it waited for is no answer to this one.
+        if packet.envelope.incarnation > slotIncarnations[Int(slot)] ?? 0 { waiting[Int(slot)] = nil }
         slotIncarnations[Int(slot)] = packet.envelope.incarnation
         return true
     }

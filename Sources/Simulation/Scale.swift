@@ -58,6 +58,7 @@ public final class Scale {
     private var report: ScaleReport
     private var isCounting = false
     private var countingSince: UInt64 = 0
+    private var firstCounted: Int64 = 0
     private let slice = Payload([0, 0, 0, 0])
     private let gradient: Payload
     private let frame = Payload([UInt8](repeating: 7, count: 64))
@@ -104,9 +105,11 @@ public final class Scale {
             if !isCounting && coordinator.committedStep >= 0 {
                 isCounting = true
                 countingSince = now
+                firstCounted = coordinator.committedStep
             }
             if coordinator.isFinished { break }
         }
+        report.commits = Int(coordinator.committedStep - firstCounted)
         report.milliseconds = (now - countingSince) / 1_000_000
         if coordinator.committedStep < Int64(settings.steps) {
             report.failure = "nothing was left to do at step \(coordinator.committedStep)"
@@ -232,8 +235,7 @@ public final class Scale {
         let deadline = coordinator.nextDeadline
         if isCounting { report.coordinatorNanoseconds += processorNanoseconds() - before }
         carryOut(effects, of: coordinator.identity, deadline: deadline) { action in
-            guard case .persist(_, let commits, _) = action else { return }
-            if isCounting { report.commits += commits.count }
+            guard case .persist = action else { return }
             queue.add(.coordinatorDone(.persisted), at: now + 2_000_000)
         }
     }

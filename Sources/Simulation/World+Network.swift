@@ -186,6 +186,10 @@ extension World {
 
     // MARK: Words
 
+    private func words(_ part: Part) -> String {
+        "shard-\(part.shard) step \(part.step) payload \(part.payloadDigest.prefix(6)) line \(part.line)"
+    }
+
     func describe(_ body: Envelope.OneOf_Body) -> String {
         switch body {
         case .join(let m): "Join \(m.role)-\(m.index) pid \(m.pid)"
@@ -210,8 +214,8 @@ extension World {
         case .parameters(let m): "Parameters version \(m.version) clock \(m.slotClock)"
         case .push(let m): "Push clock \(m.clock) want \(m.wantVersion)"
         case .append(let m):
-            "Append shard-\(m.part.shard) step \(m.part.step) \(m.part.kind) epoch \(m.part.epoch)"
-        case .appended(let m): "Appended shard-\(m.shard) step \(m.step)"
+            "Append \(words(m.part)) \(m.part.kind) epoch \(m.part.epoch)"
+        case .appended(let m): "Appended shard-\(m.shard) step \(m.step) payload \(m.payloadDigest.prefix(6))"
         case .appendRefused(let m): "AppendRefused shard-\(m.shard) step \(m.step): \(m.reason)"
         case .fetchChain(let m):
             "FetchChain shard-\(m.shard) step \(m.step) after \(m.afterStep) request \(m.request)"
@@ -220,8 +224,9 @@ extension World {
         case .fetchFailed(let m): "FetchFailed shard-\(m.shard) step \(m.step): \(m.reason)"
         case .inventoryRequest: "InventoryRequest"
         case .inventory(let m): "Inventory \(m.parts.count) parts"
-        case .fetchRecord(let m): "FetchRecord shard-\(m.shard) step \(m.step)"
-        case .recordPart(let m): "RecordPart shard-\(m.part.shard) step \(m.part.step)"
+        case .fetchRecord(let m):
+            "FetchRecord shard-\(m.shard) step \(m.step) payload \(m.payloadDigest.prefix(6))"
+        case .recordPart(let m): "RecordPart \(words(m.part))"
         case .ask(let m): "Ask \(m.what)"
         case .answer: "Answer"
         case .notice(let m): "Notice \(m.json)"

@@ -79,10 +79,7 @@ extension StoreMachine {
                 "the frame has \(packet.payload?.count ?? 0) bytes, its header says \(part.encodedBytes)")
         }
         if let known = index[key] {
-            let isCommitted =
-                manifests[part.step]?.parts.contains {
-                    $0.shard == part.shard && $0.payloadDigest == known.payloadDigest
-                } ?? false
+            let isCommitted = isCommitted(known)
             // What was done again to the same bits is stored again: a recovery looks for records of its own timeline.
             if known.payloadDigest == part.payloadDigest, isCommitted || known.line >= part.line {
                 acknowledge(part, to: sender, into: &effects)
@@ -265,6 +262,12 @@ extension StoreMachine {
     private mutating func batchWritten(at now: Instant, into effects: inout Effects<Action>) {
         diskRefusal = nil
         answeredEpochs = [:]
+        // What a later record of the same batch has replaced is not held, and not acknowledged.
+        var held: [Key: String] = [:]
+        for pending in writing {
+            guard case .record(let part, _) = pending.write else { continue }
+            held[Key(shard: part.shard, step: part.step)] = part.payloadDigest
+        }
         for pending in writing {
             switch pending.write {
             case .promise(let epoch):
@@ -275,7 +278,7 @@ extension StoreMachine {
                 index[key] = part
                 damaged[key] = nil
                 repairs[key] = nil
-                if let asker = pending.asker {
+                if let asker = pending.asker, held[key] == part.payloadDigest {
                     answeredEpochs[key] = pending.askedEpoch
                     acknowledge(part, to: asker, into: &effects)
                 }

@@ -112,8 +112,9 @@ extension StoreMachine {
             repairs[key] = nil
             return
         }
-        // What was appended meanwhile, and may be acknowledged in the same batch, is not made way for what came before it.
-        let others = [pendingRecord(key), index[key]].compactMap { $0 }
+        // What was appended meanwhile, and may be acknowledged in the same batch, is not made way for what came before it;
+        // nor is what was acknowledged and is damaged since.
+        let others = [pendingRecord(key), index[key], damaged[key]].compactMap { $0 }
         if settings.mutation != .repairOverwrites,
             others.contains(where: {
                 $0.payloadDigest != record.part.payloadDigest && $0.line >= record.part.line
@@ -202,14 +203,11 @@ extension StoreMachine {
         var missing = 0
         for part in inventory.parts where holds(part.shard) {
             let key = Key(shard: part.shard, step: part.step)
-            if let known = index[key] {
+            guard index[key]?.payloadDigest != part.payloadDigest else { continue }
+            if let known = index[key] ?? damaged[key], known.payloadDigest != part.payloadDigest {
                 // A record of a timeline that was given up makes room for the one that took its place.
-                let isCommitted =
-                    manifests[key.step]?.parts.contains {
-                        $0.shard == key.shard && $0.payloadDigest == known.payloadDigest
-                    } ?? false
-                guard known.payloadDigest != part.payloadDigest,
-                    part.line > known.line && !isCommitted || settings.mutation == .repairOverwrites
+                guard
+                    part.line > known.line && !isCommitted(known) || settings.mutation == .repairOverwrites
                 else { continue }
             }
             startRepair(part, at: now)
@@ -230,6 +228,13 @@ extension StoreMachine {
             && (askedInventories && heard.count == live.count || membership.members(of: .store).count <= 1)
         if now && !caughtUp { membership.heartbeatNow() }
         caughtUp = now
+    }
+
+    /// True when a manifest that is known here names just this record.
+    func isCommitted(_ part: Part) -> Bool {
+        manifests[part.step]?.parts.contains {
+            $0.shard == part.shard && $0.payloadDigest == part.payloadDigest
+        } ?? false
     }
 
     /// A committed part that did not come here is fetched, unless it comes by itself a little later.
@@ -298,13 +303,25 @@ extension StoreMachine {
         return keep
     }
 
+    /// Where a link is missing here, others may build on what is older: the chain goes on at the newest record before it.
     private func keepChain(_ first: Key, _ keep: inout Set<Key>) {
         var key = first
-        while let part = index[key] ?? damaged[key], keep.insert(key).inserted, part.kind == .delta,
-            settings.mutation != .compactionDropsBases
-        {
+        while true {
+            guard let part = index[key] ?? damaged[key] else {
+                guard let before = newestHeld(before: key) else { return }
+                key = before
+                continue
+            }
+            guard keep.insert(key).inserted, part.kind == .delta, settings.mutation != .compactionDropsBases
+            else { return }
             key = Key(shard: key.shard, step: part.baseStep)
         }
+    }
+
+    /// O(records).
+    private func newestHeld(before key: Key) -> Key? {
+        [index, damaged].flatMap(\.keys).filter { $0.shard == key.shard && $0.step < key.step }
+            .max { $0.step < $1.step }
     }
 
     // MARK: Telling

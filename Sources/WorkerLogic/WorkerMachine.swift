@@ -192,6 +192,13 @@ public struct WorkerMachine: Machine {
         clock == 0 ? 0 : settings.wantedVersion(afterClock: clock - 1)
     }
 
+    /// In lockstep a newer version is an answer to the process before this one, and would give another gradient. Where
+    /// survivors go on while others go back, versions differ, and nothing is said to be reproducible.
+    private func isUsable(_ version: UInt64, forClock clock: UInt64) -> Bool {
+        let needed = neededVersion(forClock: clock)
+        return settings.staleness == 0 && !settings.partialRecovery ? version == needed : version >= needed
+    }
+
     // MARK: Training
 
     private mutating func takeParameters(
@@ -210,7 +217,7 @@ public struct WorkerMachine: Machine {
         }
         switch state {
         case .pulling(let clock, var parameters):
-            guard reply.version >= neededVersion(forClock: clock) || settings.mutation == .staleParameters
+            guard isUsable(reply.version, forClock: clock) || settings.mutation == .staleParameters
             else { return }
             state = .waiting
             parameters[shard] = payload

@@ -71,7 +71,8 @@ final class SimulationSweep: Sendable {
 
     private func runOne(trace: Bool) -> Bool {
         let seed = state.withLock { state -> UInt64? in
-            guard !state.isStopped, state.next < seeds.upperBound, state.totals.failures.count < maxFailures else { return nil }
+            guard !state.isStopped, state.next < seeds.upperBound, state.totals.failures.count < maxFailures
+            else { return nil }
             defer { state.next += 1 }
             return state.next
         }

@@ -112,6 +112,19 @@ import Wire
             late.sent().contains { if case .refused(let refusal) = $0.body { refusal.fatal } else { false } })
     }
 
+    @Test func whatAReplacedWorkerWaitedForIsNotSentToItsSuccessor() {
+        var driver = running(settings)
+        durable(&driver, step: 0)
+        push(&driver, slot: 0, clock: 0, want: 1)
+        // The successor has to compute the same gradient again, for another shard.
+        var position = Position()
+        position.line = 1
+        driver.hear(.position(position), from: .worker(0), incarnation: 2)
+        push(&driver, slot: 1, clock: 0, want: 1)
+        let applied = driver.tell(.completed(.applied(version: 1, parameters: floats([1, 1]))))
+        #expect(parameters(applied).map(\.0) == [.worker(1)])
+    }
+
     @Test func partsAreToldOfInTheirOrder() {
         var settings = settings
         settings.maxLag = 2

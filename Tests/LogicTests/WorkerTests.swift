@@ -108,4 +108,13 @@ import WorkerLogic
         #expect(clocks(parameters(&driver, 0, version: 0, clock: 1)).isEmpty)
         #expect(clocks(parameters(&driver, 1, version: 0, clock: 1)) == [1])
     }
+
+    /// A shard may answer what the process before this one asked for: in lockstep the gradient would be another one.
+    @Test func inLockstepAGradientIsComputedFromJustItsVersion() {
+        var driver = positioned()
+        for shard in 0..<2 { driver.hear(position(4, clock: shard == 0 ? 5 : 4), from: .shard(shard)) }
+        #expect(clocks(parameters(&driver, 1, version: 4, clock: 4)).isEmpty)
+        #expect(clocks(parameters(&driver, 0, version: 5, clock: 5)).isEmpty)
+        #expect(clocks(parameters(&driver, 0, version: 4, clock: 5)) == [4])
+    }
 }

@@ -37,6 +37,20 @@ import Testing
                 4284,
                 "what was done again to the same bits kept its old timeline, and a recovery passed it over"
             ),
+            (50_025_860, "what was done again to the same bits was passed over by a recovery"),
+            (
+                60_008_246,
+                "a step that was committed and freed during a recovery was committed again by its end"
+            ),
+            (60_011_615, "a record that a later one of the same batch replaced was acknowledged"),
+            (70_010_490, "a damaged record made room for one of the timeline before"),
+            (70_012_119, "a store that came back freed what others' newer records build on"),
+            (70_045_146, "a committed step was given up while the stores were mending each other's damage"),
+            (
+                80_008_550,
+                "a coordinator that woke when its successors were dead did not learn that it was deposed"
+            ),
+            (90_018_694, "a worker took parameters that its predecessor had waited for, of a newer version"),
             (15564, "a repair brought a record back that the timeline had given up"),
             (896, "a survivor that was counted as lost later was never restored"),
         ] as [(UInt64, String)])

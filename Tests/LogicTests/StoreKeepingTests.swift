@@ -1,0 +1,70 @@
+import MachineCore
+import StoreLogic
+import Testing
+import Wire
+
+/// What a store holds on to: damaged records that it had acknowledged, and chains of which it lacks a link.
+@Suite struct StoreKeepingTests {
+    private func store(_ parts: [Part]) -> Driver<StoreMachine> {
+        let members = (0..<3).map { member(.store($0)) }
+        return Driver(
+            StoreMachine(
+                membership: membership(.store(0), view: view(1, .running, members: members)),
+                settings: StoreMachine.Settings(stores: 3, replicas: 3),
+                found: StoreMachine.Found(promisedEpoch: 1, parts: parts)))
+    }
+
+    private func kept(_ driver: inout Driver<StoreMachine>, _ steps: [UInt64]) -> Set<UInt64>? {
+        var reply = HeartbeatReply()
+        reply.retain.number = 1
+        reply.retain.committedStep = Int64(steps.max() ?? 0)
+        reply.retain.steps = steps
+        for case .compact(let keep, _) in driver.hear(.heartbeatReply(reply), from: .coordinator).actions() {
+            return Set(keep.map(\.step))
+        }
+        return nil
+    }
+
+    /// Others hold the newer steps, and may hold of the older ones only what they can fetch from here.
+    @Test func whatAMissingLinkBuildsOnIsKept() {
+        let parts = [part(step: 0), part(step: 1, base: 0), part(step: 2), part(step: 3, base: 2)].map(\.part)
+        // Step 7 was written while this store was away, and builds on 3 through links that are not here.
+        var behind = store(parts)
+        #expect(kept(&behind, [7]) == [2, 3])
+        var whole = store(parts + [part(step: 7).part])
+        #expect(kept(&whole, [7]) == [7])
+    }
+
+    @Test func whatWasAcknowledgedAndIsDamagedMakesNoRoomForAnOlderTimeline() {
+        let newer = part(step: 5, epoch: 3, line: 3, frame: [5, 3]).part
+        var driver = store([newer])
+        driver.hear(
+            .view(view(2, epoch: 3, line: 3, .running, members: (0..<3).map { member(.store($0)) })),
+            from: .coordinator, epoch: 3)
+        driver.tell(.completed(.written))
+        var fetch = FetchChain()
+        fetch.step = 5
+        fetch.stateDigest = newer.stateDigest
+        fetch.afterStep = -1
+        guard case .read(_, let purpose)? = driver.hear(.fetchChain(fetch), from: .shard(0)).actions().first
+        else {
+            Issue.record("nothing was read")
+            return
+        }
+        let damage = StoreMachine.Damage(key: .init(shard: 0, step: 5), what: "torn")
+        driver.tell(.completed(.readFailed(damage, purpose)))
+        // Nobody holds it any more; then a peer tells of what it holds of the timeline before.
+        for peer in 1...2 {
+            var refusal = FetchFailed()
+            refusal.step = 5
+            driver.hear(.fetchFailed(refusal), from: .store(peer))
+        }
+        let asked = driver.tell(.tick, after: 1000).sent()
+        #expect(asked.contains { if case .inventoryRequest = $0.body { true } else { false } })
+        var inventory = Inventory()
+        inventory.request = .max
+        inventory.parts = [part(step: 5, epoch: 2, line: 2, frame: [5, 2]).part]
+        let answer = driver.hear(.inventory(inventory), from: .store(1)).sent()
+        #expect(!answer.contains { if case .fetchRecord = $0.body { true } else { false } })
+    }
+}
