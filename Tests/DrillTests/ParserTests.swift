@@ -74,6 +74,10 @@ import Testing
             "steps:\n  - {wait: step >= 4, wihtin: 2s}\n",
             "d.yaml:4: step 1 has no key 'wihtin' (did you mean 'within'?)"
         ),
+        (
+            "steps:\n  - {fault: kill, targt: shard-0}\n",
+            "d.yaml:4: step 1 has no key 'targt' (did you mean 'target'?)"
+        ),
         ("steps:\n  - {fault: kil, target: shard-0}\n", "d.yaml:4: 'kil' is no fault (did you mean 'kill'?)"),
         ("steps:\n  - {fault: kill, target: shard-2}\n", "d.yaml:4: 'shard-2': the cluster has 2 shards"),
         ("steps:\n  - {fault: kill, target: some shard}\n", "d.yaml:4: 'some shard' names no node"),

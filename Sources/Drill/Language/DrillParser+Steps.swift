@@ -4,6 +4,12 @@ import Yams
 extension DrillParser {
     private static let actions = ["wait", "assert", "fault", "heal", "pause", "run", "verify", "parallel"]
 
+    /// What a step may have besides what it does.
+    private static let details = [
+        "name", "within", "for", "target", "between", "from", "to", "repeat", "delay", "jitter", "bandwidth",
+        "age", "by", "during", "count", "record",
+    ]
+
     func steps(_ node: Node, _ configuration: ClusterConfiguration, line: Int) -> [DrillStep] {
         guard node.anchor == nil, let list = node.sequence, !list.isEmpty else {
             problems.add("must be a list of steps, each begun with '- '", line: line)
@@ -24,6 +30,8 @@ extension DrillParser {
                 line: fields.line)
             return nil
         }
+        // What is missing then may only be misspelt.
+        guard !fields.reportUnknown(but: Self.actions + Self.details) else { return nil }
         let name = fields.text("name")
         guard let action = action(kind, fields, configuration) else {
             return nil

@@ -135,11 +135,18 @@ final class Fields {
     }
 
     /// Tells of every key that nobody asked for, with the nearest that would have been understood.
-    func reportUnknown() {
-        for entry in entries where !asked.contains(entry.key) {
-            let near = nearest(entry.key, asked)
+    ///
+    /// - Parameter but: keys that may still be asked for.
+    /// - Returns: whether there was any.
+    @discardableResult
+    func reportUnknown(but others: [String] = []) -> Bool {
+        let known = asked + others
+        let unknown = entries.filter { !known.contains($0.key) }
+        for entry in unknown {
+            let near = nearest(entry.key, known)
             problems.add("\(what) has no key '\(entry.key)' (did you mean '\(near)'?)", line: entry.line)
         }
+        return !unknown.isEmpty
     }
 }
 
