@@ -109,6 +109,8 @@ extension CoordinatorMachine {
             return false
         }
         var entry = liveness[sender] ?? Liveness(lastHeard: now, live: true)
+        // What was announced before a process had its connection did not reach it.
+        if !entry.wasHeard { entry.viewSent = 0 }
         entry.lastHeard = now
         entry.hasSpoken = true
         entry.wasHeard = true

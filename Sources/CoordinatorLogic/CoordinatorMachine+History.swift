@@ -12,11 +12,6 @@ extension CoordinatorMachine {
     public func observations(of event: Event<Completion>, _ effects: [Effect<Action>]) -> [Observation] {
         var facts: [Observation] = []
         if case .completed(.persisted) = event { facts.append(.persisted) }
-        if case .message(let packet, let sender) = event, sender.role == .worker,
-            case .heartbeat? = packet.envelope.body
-        {
-            facts.append(.progress(line: durable.line, step: newestStep))
-        }
         for effect in effects {
             switch effect {
             case .perform(.persist(let state, let commits, _)):
@@ -33,6 +28,12 @@ extension CoordinatorMachine {
                 if decision.kind == "recovery", let recovery { facts += recoveryFacts(recovery) }
             case .send, .perform(.record), .exit: break
             }
+        }
+        // Last: where a timeline begins, which the same event may have decided, is no step that was done.
+        if case .message(let packet, let sender) = event, sender.role == .worker,
+            case .heartbeat? = packet.envelope.body
+        {
+            facts.append(.progress(line: durable.line, step: newestStep))
         }
         return facts
     }

@@ -40,8 +40,10 @@ extension CoordinatorMachine {
             store.role == .store
         else { return }
         current.promised.insert(store.index)
-        for part in promised.parts where part.line == durable.line && Int(part.shard) < settings.shards {
+        for part in promised.parts where part.line <= durable.line && Int(part.shard) < settings.shards {
             var entry = current.found[part.step]?[Int(part.shard)]?[part.payloadDigest] ?? (part, [])
+            // The same bits may stand on one store as they were written first, on another as they were done again.
+            if part.line > entry.part.line { entry.part = part }
             entry.stores.insert(store.index)
             current.found[part.step, default: [:]][Int(part.shard), default: [:]][part.payloadDigest] = entry
         }
@@ -105,10 +107,13 @@ extension CoordinatorMachine {
     }
 
     /// The newest step above the last commit of which every shard's part stands on a write quorum, chain included.
+    ///
+    /// The step itself must be of the present timeline. What it builds on is proved by its digest, whatever its timeline.
     private func newestComplete(_ current: Recovery) -> Manifest? {
-        func whole(_ step: UInt64, _ shard: Int) -> Part? {
-            current.found[step]?[shard]?.values.first { $0.stores.count >= settings.writeQuorum }.map {
-                entry in
+        func whole(_ step: UInt64, _ shard: Int, _ isMeant: (Part) -> Bool) -> Part? {
+            current.found[step]?[shard]?.values.first {
+                $0.stores.count >= settings.writeQuorum && isMeant($0.part)
+            }.map { entry in
                 var part = entry.part
                 part.stores = entry.stores.map { UInt32($0) }.sorted()
                 return part
@@ -117,7 +122,8 @@ extension CoordinatorMachine {
         func chained(_ part: Part) -> Bool {
             var part = part
             while part.kind == .delta && Int64(part.baseStep) > durable.committedStep {
-                guard let base = whole(part.baseStep, Int(part.shard)), base.stateDigest == part.baseDigest,
+                let digest = part.baseDigest
+                guard let base = whole(part.baseStep, Int(part.shard), { $0.stateDigest == digest }),
                     base.step < part.step
                 else { return false }
                 part = base
@@ -131,7 +137,7 @@ extension CoordinatorMachine {
         }
         // What shards told of meanwhile may be committed already, and freed: it is not committed a second time.
         for step in current.found.keys.sorted(by: >) where Int64(step) > durable.committedStep {
-            let parts = (0..<settings.shards).compactMap { whole(step, $0) }
+            let parts = (0..<settings.shards).compactMap { whole(step, $0) { $0.line == durable.line } }
             guard parts.count == settings.shards, parts.allSatisfy(chained) else { continue }
             return manifest(
                 step: step, parts: Dictionary(uniqueKeysWithValues: parts.map { (Int($0.shard), $0) }))
@@ -260,12 +266,22 @@ extension CoordinatorMachine {
         effects.report(
             .error, "restore", "\(node) found no store that gives step \(failure.step): \(failure.reason)")
         guard failure.definite else { return }
-        let stores = live(.store)
-        let areWhole = stores.allSatisfy { liveness[$0]?.caughtUp == true }
-        let isProof = current.failedRounds[node.index, default: FailedRounds()]
-            .isProof(failure.reason, storesAreWhole: areWhole)
+        guard var rounds = current.failedRounds[node.index] else {
+            recovery?.failedRounds[node.index] = FailedRounds(began: now, last: now, reason: failure.reason)
+            return
+        }
+        // The same round told of twice is no second one.
+        guard now.since(rounds.last) >= Instant.Span(nanoseconds: settings.retry.nanoseconds / 2) else {
+            return
+        }
+        let replicas = Placement.stores(
+            ofShard: node.index, stores: settings.stores, replicas: settings.replicas)
+        let told = replicas.compactMap { liveness[$0] }
+        let areWhole = told.allSatisfy { $0.caughtUp && $0.lastHeard > rounds.last }
+        let isProof = rounds.isProof(failure.reason, storesAreWhole: areWhole, at: now)
+        current.failedRounds[node.index] = rounds
         recovery = current
-        guard isProof, stores.count == settings.stores else { return }
+        guard isProof, told.count == replicas.count, told.allSatisfy(\.live) else { return }
         startRecovery(lost: current.lost, maxStep: failure.step - 1, at: now, into: &effects)
     }
 }

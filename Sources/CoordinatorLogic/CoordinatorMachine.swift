@@ -53,20 +53,24 @@ public struct CoordinatorMachine: Machine {
         var failedRounds: [Int: FailedRounds] = [:]
     }
 
-    /// How often a shard has asked every store in vain, and how often it was told the same.
+    /// A shard has asked every store in vain, again and again.
     struct FailedRounds: Sendable {
-        var count = 0
-        var alike = 0
-        var reason = ""
+        let began: Instant
+        var last: Instant
+        var alike = 1
+        var reason: String
 
         /// Each round shows stores damage that they mend from each other: only rounds that find nothing new, while no store
         /// is fetching anything, prove that a step is lost. No store fetches for ever, but it might.
-        mutating func isProof(_ next: String, storesAreWhole: Bool) -> Bool {
-            count += 1
+        mutating func isProof(_ next: String, storesAreWhole: Bool, at now: Instant) -> Bool {
             alike = next == reason && storesAreWhole ? alike + 1 : 1
             reason = next
-            return alike >= 2 || count >= 16
+            last = now
+            return alike >= 2 || now.since(began) >= Self.patience
         }
+
+        /// As long as a store's own repair may take.
+        static let patience = Instant.Span.milliseconds(20_000)
     }
 
     struct Fault: Sendable {

@@ -23,7 +23,7 @@ struct RestoreChecker: Sendable {
 
     private let run: RunFacts
     private var manifests: [KeyFact: Set<String>] = [:]
-    private var choices: [UInt64: (step: Int64, version: UInt64)] = [:]
+    private var choices: [UInt64: (step: Int64, version: UInt64, heardAll: Bool)] = [:]
     private var begun: [Begun] = []
     private var open: [Choice] = []
     private var told: [(line: UInt64, step: UInt64)] = []
@@ -95,9 +95,9 @@ struct RestoreChecker: Sendable {
         if let known = choices[line], known.step != step {
             findings.fail(.atomic, "timeline \(line) restores step \(known.step) and step \(step)")
         }
-        choices[line] = (step, version)
-        open.append(
-            Choice(line: line, step: step, version: version, heardAll: Set(heard).count == run.stores))
+        let heardAll = Set(heard).count == run.stores
+        choices[line] = (step, version, heardAll)
+        open.append(Choice(line: line, step: step, version: version, heardAll: heardAll))
         let target = UInt64(max(step, 0))
         let newest = knownAtFence[process] ?? 0
         let expected = version > target || newest < target ? 0 : newest - target
@@ -180,9 +180,9 @@ struct RestoreChecker: Sendable {
         }
         // Shards that stand on different timelines, or nowhere yet, have no common step.
         guard let first = before.first??.key, before.allSatisfy({ $0?.key == first }) else { return }
-        // A recovery in between, which came to no end, has given up that timeline: it was judged itself, or may not have
-        // heard every store.
-        guard !choices.keys.contains(where: { $0 > first && $0 < choice.line }) else { return }
+        // A recovery in between, which came to no end, has given up that timeline without having heard every store.
+        guard !choices.contains(where: { $0.key > first && $0.key < choice.line && !$0.value.heardAll })
+        else { return }
         findings.count(.boundedLoss)
         let common = before.compactMap { $0?.value }.min() ?? 0
         let bound = run.checkpointEvery * UInt64(run.maxLag)

@@ -20,7 +20,7 @@ struct UniformRule {
     /// In steps, by class: below it nothing is sent.
     var thresholds: [Float]
     /// Elements that are quantized by themselves.
-    static let blockCount = 1 << BlockSize.mixedLog2
+    static let blockCount = 1 << 18
     /// No threshold is lower.
     static let lowestThreshold: Float = 0.5
     /// A magnitude of k + 0.6 steps is still level k: small levels are the cheaper ones.

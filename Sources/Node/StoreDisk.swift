@@ -46,9 +46,12 @@ public struct StoreDisk {
         disk.found.damages = damages(findings, locations: disk.locations, directory: directory)
         for finding in findings {
             // A damaged payload keeps its header: so it is known what has to be fetched.
-            if case .damagedPayload(_, let header) = finding, header.kind == .base || header.kind == .delta {
-                parts[StoreMachine.Key(shard: header.shard, step: header.step)] = part(of: header)
-            }
+            guard case .damagedPayload(let location, let header) = finding,
+                header.kind == .base || header.kind == .delta
+            else { continue }
+            let key = StoreMachine.Key(shard: header.shard, step: header.step)
+            if let current = disk.locations[key], current.location > location { continue }
+            parts[key] = part(of: header)
         }
         disk.found.parts = parts.values.sorted { ($0.shard, $0.step) < ($1.shard, $1.step) }
         return disk
@@ -114,7 +117,7 @@ public struct StoreDisk {
                 let key = StoreMachine.Key(shard: header.shard, step: header.step)
                 guard header.kind == .base || header.kind == .delta else { return [damage(nil)] }
                 // An older record of the step was replaced by a good one: that harms nobody.
-                if let current = locations[key], current.location != location { return [] }
+                if let current = locations[key], current.location > location { return [] }
                 return [damage(key)]
             case .damagedHeader(let location, let length, acknowledged: _):
                 return within(location.segment, location.offset..<location.offset + max(length, 1))

@@ -73,7 +73,8 @@ public final class Transport: Sendable {
         guard let packet = decode(message, assembly), let sender = NodeID(packet.envelope.from) else {
             return
         }
-        state.withLock { $0.routes[sender] = peer }
+        let isNew = state.withLock { $0.routes.updateValue(peer, forKey: sender) != peer }
+        if isNew { deliver(.connected(sender)) }
         deliver(.packet(packet, from: sender))
     }
 

@@ -43,7 +43,9 @@ extension ShardMachine {
         restoring.request = nextRequest
         nextRequest += 1
         restoring.isWorking = false
-        restoring.deadline = now + settings.retry
+        let rounds = restoring.unanswered / max(restoring.sources.count, 1)
+        restoring.deadline =
+            now + Instant.Span(nanoseconds: settings.retry.nanoseconds << UInt64(min(rounds, 7)))
         state = .restoring(restoring)
         var fetch = FetchChain()
         fetch.request = restoring.request
@@ -111,6 +113,7 @@ extension ShardMachine {
             restoring.definiteFailures.insert(source)
         } else {
             restoring.definiteFailures.remove(source)
+            restoring.unanswered += 1
         }
         restoring.lastReason = "\(source): \(reason)"
         restoring.afterStep = -1

@@ -60,6 +60,8 @@ public struct ShardMachine: Machine {
         var sources: [NodeID]
         var sourceIndex = 0
         var definiteFailures: Set<NodeID> = []
+        /// Answers that did not come in time: a long one on a slow link needs longer.
+        var unanswered = 0
         var lastReason = "no store has answered"
         var afterStep: Int64 = -1
         var request: UInt64 = 0

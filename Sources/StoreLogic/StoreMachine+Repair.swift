@@ -8,6 +8,8 @@ extension StoreMachine {
         if settings.mutation == .damageForgotten { return }
         damaged[key] = part
         startRepair(part, at: now)
+        // Whoever asks for this record again is told at once that it may come.
+        membership.heartbeatNow()
     }
 
     /// Asks peers for a record one after another; the answer is checked against the digest before it is written.
@@ -64,7 +66,7 @@ extension StoreMachine {
         repair.triedPeers.insert(peer)
         repair.request = nextRequest
         nextRequest += 1
-        repair.deadline = now + settings.retry
+        repair.deadline = now + settings.retry + Self.transferTime(repair.part.encodedBytes)
         repair.isExpected = false
         repairs[key] = repair
         var fetch = FetchRecord()
@@ -73,6 +75,11 @@ extension StoreMachine {
         fetch.step = key.step
         fetch.payloadDigest = repair.part.payloadDigest
         effects.send(.fetchRecord(fetch), to: peer)
+    }
+
+    /// How long a record takes on a slow link, at 10 MB/s.
+    static func transferTime(_ bytes: UInt64) -> Instant.Span {
+        Instant.Span(nanoseconds: min(bytes, 1 << 40) * 100)
     }
 
     mutating func repairFailed(
@@ -112,6 +119,11 @@ extension StoreMachine {
             repairs[key] = nil
             return
         }
+        // An append of the same bits is on its way to the disk, under a timeline that may be newer.
+        if pendingRecord(key)?.payloadDigest == record.part.payloadDigest {
+            repairs[key]?.deadline = now + .milliseconds(5_000)
+            return
+        }
         // What was appended meanwhile, and may be acknowledged in the same batch, is not made way for what came before it;
         // nor is what was acknowledged and is damaged since.
         let others = [pendingRecord(key), index[key], damaged[key]].compactMap { $0 }
@@ -125,7 +137,10 @@ extension StoreMachine {
         }
         // The shell computes the digest of the payload before it writes, and refuses another one.
         repairs[key]?.deadline = now + .milliseconds(5_000)
-        enqueue(Pending(write: .record(record.part, payload: payload), asker: nil))
+        // The same bits may have been acknowledged here on a later timeline than the peer knows.
+        let newest = [repair.part, record.part, damaged[key]].compactMap { $0 }
+            .filter { $0.payloadDigest == record.part.payloadDigest }.max { $0.line < $1.line }
+        enqueue(Pending(write: .record(newest ?? record.part, payload: payload), asker: nil))
     }
 
     // MARK: Catching up
@@ -138,6 +153,7 @@ extension StoreMachine {
         }
         if view.epoch > promisedEpoch { queuePromise(view.epoch) }
         committedStep = max(committedStep, view.committedStep)
+        forgetGivenUp(view)
         appenders = membership.members(of: .shard).count { holds(UInt32($0.node.index)) }
         if inventoriesMissing.isEmpty && !askedInventories { refreshInventories(at: now) }
         if lacksLinks && inventoriesMissing.isEmpty && lacksNothing { askForLinksAgain(at: now) }
@@ -145,22 +161,26 @@ extension StoreMachine {
         if caughtUp { membership.heartbeatNow() }
     }
 
-    /// Whoever holds a missing link may have been away when the peers were asked.
-    private mutating func askForLinksAgain(at now: Instant) {
-        lacksLinks = manifests.values.contains { manifest in
-            manifest.parts.contains { holds($0.shard) && lacksLink(of: $0) }
+    /// A commit of a timeline before, above what the new one began with, was given up because nobody could restore it: it
+    /// must not keep out what is done in its place.
+    private mutating func forgetGivenUp(_ view: View) {
+        let givenUp = manifests.values.filter {
+            $0.line < view.line && Int64($0.step) > view.committedStep
         }
-        if lacksLinks { refreshInventories(at: now) }
+        guard !givenUp.isEmpty else { return }
+        for manifest in givenUp { manifests[manifest.step] = nil }
+        manifestStep = manifests.keys.max().map { Int64($0) } ?? -1
+        committedStep = view.committedStep
     }
 
-    /// Whether the chain of a part that is here breaks off before its base.
-    private func lacksLink(of part: Part) -> Bool {
-        var key = Key(shard: part.shard, step: part.step)
-        while let link = index[key], link.kind == .delta, link.baseStep < link.step {
-            key = Key(shard: key.shard, step: link.baseStep)
-            if index[key]?.stateDigest != link.baseDigest { return true }
+    /// Whoever holds a missing link may have been away when the peers were asked.
+    private mutating func askForLinksAgain(at now: Instant) {
+        // Also of steps that nobody has committed yet: they may be.
+        lacksLinks = index.values.contains { part in
+            part.kind == .delta && part.baseStep < part.step
+                && index[Key(shard: part.shard, step: part.baseStep)]?.stateDigest != part.baseDigest
         }
-        return false
+        if lacksLinks { refreshInventories(at: now) }
     }
 
     /// A delta whose base is not here shows that appends were missed: the peers are asked for what they hold.
@@ -279,49 +299,26 @@ extension StoreMachine {
 
     /// Every record newer than the last commit, and the chains of the committed steps that are to be kept.
     func keptKeys() -> Set<Key> {
-        var keep: Set<Key> = []
-        for records in [index, damaged] {
-            for (key, part) in records
-            where Int64(part.step) > retain.committedStep && settings.mutation != .compactionDropsUncommitted
-            {
-                keepChain(key, &keep)
-            }
+        var kept = KeptRecords(
+            held: index.merging(damaged) { whole, _ in whole }, mutation: settings.mutation)
+        if settings.mutation != .compactionDropsUncommitted {
+            for key in kept.held.keys where Int64(key.step) > retain.committedStep { kept.keepChain(of: key) }
         }
-        let shards = Set(index.keys.map(\.shard)).union(damaged.keys.map(\.shard))
+        let shards = Set(kept.held.keys.map(\.shard))
         for step in retain.steps {
-            for shard in shards { keepChain(Key(shard: shard, step: step), &keep) }
+            for shard in shards { kept.keepChain(of: Key(shard: shard, step: step)) }
         }
         // What late records build on is needed when they come.
         for repair in repairs.values {
-            keepChain(Key(shard: repair.part.shard, step: repair.part.baseStep), &keep)
+            kept.keepChain(of: Key(shard: repair.part.shard, step: repair.part.baseStep))
         }
         // What is on its way to the disk is there before the compaction begins.
         for part in pendingRecords {
-            keepChain(Key(shard: part.shard, step: part.baseStep), &keep)
-            keep.insert(Key(shard: part.shard, step: part.step))
+            kept.keepChain(of: Key(shard: part.shard, step: part.baseStep))
+            kept.keys.insert(Key(shard: part.shard, step: part.step))
         }
-        return keep
-    }
-
-    /// Where a link is missing here, others may build on what is older: the chain goes on at the newest record before it.
-    private func keepChain(_ first: Key, _ keep: inout Set<Key>) {
-        var key = first
-        while true {
-            guard let part = index[key] ?? damaged[key] else {
-                guard let before = newestHeld(before: key) else { return }
-                key = before
-                continue
-            }
-            guard keep.insert(key).inserted, part.kind == .delta, settings.mutation != .compactionDropsBases
-            else { return }
-            key = Key(shard: key.shard, step: part.baseStep)
-        }
-    }
-
-    /// O(records).
-    private func newestHeld(before key: Key) -> Key? {
-        [index, damaged].flatMap(\.keys).filter { $0.shard == key.shard && $0.step < key.step }
-            .max { $0.step < $1.step }
+        kept.keepBelowGaps()
+        return kept.keys
     }
 
     // MARK: Telling

@@ -85,7 +85,7 @@ public enum Files {
 
     private static func reason(_ code: Int32) -> String {
         guard let text = strerror(code) else { return "error \(code)" }
-        return String(cString: text)
+        return code == 0 ? "no more bytes were taken" : String(cString: text)
     }
 }
 

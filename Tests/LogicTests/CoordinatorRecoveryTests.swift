@@ -40,21 +40,27 @@ extension CoordinatorMachineTests {
             failed.reason = reason
             return cluster.settle(cluster.send(.restoreFailed(failed), from: .shard(0)))
         }
-        func beat(caughtUp: Bool) {
+        func beat(caughtUp: Bool = true) {
+            _ = cluster.tick(milliseconds: 200)
             for store in 0..<3 {
                 var heartbeat = Heartbeat()
                 heartbeat.caughtUp = caughtUp
                 _ = cluster.settle(cluster.send(.heartbeat(heartbeat), from: .store(store)))
             }
         }
-        beat(caughtUp: true)
+        beat()
         _ = fail("store-2: step 4 is damaged")
+        beat()
         _ = fail("store-2: step 6 is damaged")
-        #expect(cluster.driver.machine.phase == .restoring)
+        // The same message twice.
+        _ = fail("store-2: step 6 is damaged")
         beat(caughtUp: false)
         _ = fail("store-2: step 6 is damaged")
+        // What the stores said before this round says nothing of what it found.
+        _ = cluster.tick(milliseconds: 200)
+        _ = fail("store-2: step 6 is damaged")
         #expect(cluster.driver.machine.phase == .restoring)
-        beat(caughtUp: true)
+        beat()
         _ = fail("store-2: step 6 is damaged")
         #expect(cluster.driver.machine.phase == .fencing)
         for store in 0..<3 { _ = cluster.promise(store, epoch: 4) }
@@ -83,5 +89,21 @@ extension CoordinatorMachineTests {
         var cluster = running()
         #expect(cluster.driver.wait(milliseconds: 200).persists == 0)
         #expect(cluster.driver.wait(milliseconds: 5_000).persists == 1)
+    }
+
+    /// Stores hold the same bits as they were written first, or as they were done again; and a step of the timeline may
+    /// build on one that was written before it.
+    @Test func whatAStepBuildsOnMayBeOfATimelineBefore() {
+        var cluster = running()
+        commit(4, &cluster)
+        _ = exit(.shard(0), &cluster)
+        let heads = (0..<2).map { part(UInt32($0), 6, base: 5) }
+        let links = (0..<2).map { part(UInt32($0), 5, base: 4, line: 1) }
+        let old = (0..<2).map { part(UInt32($0), 7, base: 6, line: 1) }
+        let first = (0..<2).map { part(UInt32($0), 6, base: 5, line: 1) }
+        _ = cluster.promise(0, epoch: 3, parts: links + heads + old)
+        _ = cluster.promise(1, epoch: 3, parts: links + first + old)
+        let chosen = cluster.promise(2, epoch: 3)
+        #expect(views(chosen).last?.restores.map(\.step) == [6, 6])
     }
 }

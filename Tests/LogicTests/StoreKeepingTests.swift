@@ -14,6 +14,7 @@ import Wire
                 found: StoreMachine.Found(promisedEpoch: 1, parts: parts)))
     }
 
+    /// The steps that a compaction leaves; nil if none begins, since nothing would be freed.
     private func kept(_ driver: inout Driver<StoreMachine>, _ steps: [UInt64]) -> Set<UInt64>? {
         var reply = HeartbeatReply()
         reply.retain.number = 1
@@ -30,7 +31,11 @@ import Wire
         let parts = [part(step: 0), part(step: 1, base: 0), part(step: 2), part(step: 3, base: 2)].map(\.part)
         // Step 7 was written while this store was away, and builds on 3 through links that are not here.
         var behind = store(parts)
-        #expect(kept(&behind, [7]) == [2, 3])
+        #expect(kept(&behind, [7]) == nil)
+        // A link of another timeline than what builds on it is none.
+        var mixed = store(
+            parts + [part(step: 6).part, part(step: 7, line: 2, base: 6).part, part(step: 8).part])
+        #expect(kept(&mixed, [7]) == nil)
         var whole = store(parts + [part(step: 7).part])
         #expect(kept(&whole, [7]) == [7])
     }
@@ -66,5 +71,71 @@ import Wire
         inventory.parts = [part(step: 5, epoch: 2, line: 2, frame: [5, 2]).part]
         let answer = driver.hear(.inventory(inventory), from: .store(1)).sent()
         #expect(!answer.contains { if case .fetchRecord = $0.body { true } else { false } })
+    }
+
+    /// The coordinator falls back when nobody can restore a committed step, and it is done again.
+    @Test func aCommitThatWasGivenUpKeepsNothingOut() {
+        let before = part(step: 5).part
+        var manifest = Manifest()
+        manifest.step = 5
+        manifest.line = 1
+        manifest.parts = [before]
+        let members = (0..<3).map { member(.store($0)) }
+        var driver = Driver(
+            StoreMachine(
+                membership: membership(.store(0), view: view(1, .running, members: members)),
+                settings: StoreMachine.Settings(stores: 3, replicas: 3),
+                found: StoreMachine.Found(promisedEpoch: 1, parts: [before], manifests: [manifest])))
+        let again = part(step: 5, epoch: 2, line: 2)
+        func answer() -> [String] {
+            var append = Append()
+            append.part = again.part
+            let now = driver.hear(.append(append), from: .shard(0), epoch: 2, payload: again.payload).sent()
+            return (now + driver.tell(.completed(.written)).sent()).compactMap {
+                switch $0.body {
+                case .appended: "appended"
+                case .appendRefused(let refusal): refusal.reason
+                default: nil
+                }
+            }
+        }
+        #expect(answer() == ["step 5 is committed with another payload"])
+        driver.hear(
+            .view(view(2, epoch: 2, line: 2, .running, members: members, committed: 4)), from: .coordinator,
+            epoch: 2)
+        driver.tell(.completed(.written))
+        #expect(answer() == ["appended"])
+    }
+
+    /// The same bits were written, and written again after a rollback; a peer knows only of the first time.
+    @Test func aRepairDoesNotTakeARecordBackToAnOlderTimeline() throws {
+        let newer = part(step: 5, epoch: 3, line: 3, frame: [5, 5])
+        var older = newer.part
+        older.line = 2
+        older.epoch = 2
+        var driver = store([newer.part])
+        driver.hear(
+            .view(view(2, epoch: 3, line: 3, .running, members: (0..<3).map { member(.store($0)) })),
+            from: .coordinator, epoch: 3)
+        driver.tell(.completed(.written))
+        var fetch = FetchChain()
+        fetch.step = 5
+        fetch.stateDigest = newer.part.stateDigest
+        fetch.afterStep = -1
+        let reads = driver.hear(.fetchChain(fetch), from: .shard(0)).actions()
+        guard case .read(_, let purpose)? = reads.first else {
+            Issue.record("nothing was read")
+            return
+        }
+        let damage = StoreMachine.Damage(key: .init(shard: 0, step: 5), what: "torn")
+        let asked = driver.tell(.completed(.readFailed(damage, purpose))).sent()
+        let request = try #require(
+            asked.compactMap { if case .fetchRecord(let fetch) = $0.body { fetch } else { nil } }.first)
+        var record = RecordPart()
+        record.request = request.request
+        record.part = older
+        driver.hear(.recordPart(record), from: .store(1), payload: newer.payload)
+        driver.tell(.completed(.written))
+        #expect(driver.machine.records.values.map(\.line) == [3])
     }
 }
