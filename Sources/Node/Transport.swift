@@ -20,10 +20,35 @@ public final class Transport: Sendable {
     private struct Link {
         var dialer: Dialer
         var url: String
+        var assembly: Assembly
+    }
+
+    /// A connection whose other end is gone without a word, as behind a router that forgot it, takes all that is sent and
+    /// gives nothing back. Whoever is dialled here answers what is asked again and again; large frames on slow links have
+    /// the time that they take.
+    private struct Silence {
+        var isConnected = false
+        /// Since when nothing has come back, and how much was sent meanwhile; nil when the last word was the peer's.
+        var unanswered: (since: ContinuousClock.Instant, bytes: Int)?
+
+        mutating func isTooLong(sending bytes: Int, at now: ContinuousClock.Instant) -> Bool {
+            guard isConnected else { return false }
+            guard let (since, before) = unanswered else {
+                unanswered = (now, bytes)
+                return false
+            }
+            unanswered = (since, before + bytes)
+            guard since.duration(to: now) > .seconds(5) + .microseconds(before * 10) else { return false }
+            // Once: the next connection has a silence of its own.
+            isConnected = false
+            return true
+        }
     }
 
     private final class Assembly: Sendable {
         let reassembler = Mutex(Reassembler())
+        /// Of a peer that is dialled.
+        let silence = Mutex(Silence())
     }
 
     private struct State {
@@ -142,21 +167,32 @@ public final class Transport: Sendable {
             let dialer = try Dialer(
                 url: url, settings: settings,
                 onMessage: { [weak self] message in
+                    assembly.silence.withLock { $0.unanswered = nil }
                     guard let self, let packet = decode(message, assembly) else { return }
                     deliver(.packet(packet, from: NodeID(packet.envelope.from) ?? node))
                 },
                 onConnected: { [weak self] in
                     assembly.reassembler.withLock { $0 = Reassembler() }
+                    assembly.silence.withLock { $0 = Silence(isConnected: true) }
                     self?.deliver(.connected(node))
                 },
-                onDisconnected: { [weak self] in self?.deliver(.disconnected(node)) })
+                onDisconnected: { [weak self] in
+                    assembly.silence.withLock { $0 = Silence() }
+                    self?.deliver(.disconnected(node))
+                })
             let stale = state.withLock { state -> Dialer? in
                 let stale = state.links[node]?.dialer
-                state.links[node] = Link(dialer: dialer, url: url)
+                state.links[node] = Link(dialer: dialer, url: url, assembly: assembly)
                 return stale
             }
             stale?.close()
         } catch { log.error("can't dial \(node) at \(url): \(error)") }
+    }
+
+    private func redial(_ node: NodeID, _ url: String) {
+        log.warning("\(node) has not answered for seconds: its connection is made anew")
+        // Closing may take up to its deadline: nobody waits for it.
+        DispatchQueue.global().async { [weak self] in self?.connect(node, url) }
     }
 
     // MARK: Sending
@@ -177,12 +213,18 @@ public final class Transport: Sendable {
             complain("a message to \(node) is too large to send")
             return false
         }
-        let (dialer, listener, peer, numbered) = state.withLock { state in
+        let (link, listener, peer, numbered) = state.withLock { state in
             state.fragmenter.skip()
-            return (state.links[node]?.dialer, state.listener, state.routes[node], state.fragmenter)
+            return (state.links[node], state.listener, state.routes[node], state.fragmenter)
         }
         var pieces = numbered
-        if let dialer { return pieces.send(head: head, payload: payload) { dialer.send(parts: $0) } }
+        if let link {
+            let size = head.count + (payload?.count ?? 0)
+            if link.assembly.silence.withLock({ $0.isTooLong(sending: size, at: .now) }) {
+                redial(node, link.url)
+            }
+            return pieces.send(head: head, payload: payload) { link.dialer.send(parts: $0) }
+        }
         if let peer, let listener {
             return pieces.send(head: head, payload: payload) { listener.send(to: peer, parts: $0) }
         }

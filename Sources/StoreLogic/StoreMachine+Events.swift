@@ -124,16 +124,14 @@ extension StoreMachine {
         enqueue(Pending(write: .record(part, payload: payload), asker: sender, askedEpoch: part.epoch))
     }
 
-    /// The records that are on their way to the disk, the newest last.
-    var pendingRecords: [Part] {
-        (writing + queue).compactMap { pending in
-            if case .record(let part, _) = pending.write { part } else { nil }
-        }
+    /// The records that are on their way to the disk, the newest first.
+    var pendingRecords: some Sequence<Part> {
+        [queue, writing].lazy.flatMap { $0.lazy.reversed() }.compactMap(\.record)
     }
 
     /// The newest record of this step that is on its way to the disk.
     func pendingRecord(_ key: Key) -> Part? {
-        pendingRecords.last { $0.shard == key.shard && $0.step == key.step }
+        pendingRecords.first { $0.shard == key.shard && $0.step == key.step }
     }
 
     private func isPending(_ part: Part) -> Bool {

@@ -27,7 +27,7 @@ extension StoreMachine {
     }
 
     /// Nothing is missing but what is likely to come by itself.
-    var lacksNothing: Bool { repairs.values.allSatisfy(\.isExpected) }
+    var lacksNothing: Bool { repairs.missed == 0 }
 
     mutating func checkTimers(at now: Instant, into effects: inout Effects<Action>) {
         if !repairs.isEmpty { askForRepairs(at: now, into: &effects) }
@@ -37,18 +37,13 @@ extension StoreMachine {
     }
 
     private mutating func askForRepairs(at now: Instant, into effects: inout Effects<Action>) {
-        var active = repairs.values.count { $0.request != 0 }
-        for key in repairs.keys.sorted() {
-            if let known = index[key], known.payloadDigest == repairs[key]?.part.payloadDigest {
+        for key in repairs.takeDue(at: now, limit: Self.maxActiveRepairs) {
+            guard let repair = repairs[key] else { continue }
+            if index[key]?.payloadDigest == repair.part.payloadDigest {
                 repairs[key] = nil
-                continue
+            } else {
+                askForRepair(key, repair, at: now, into: &effects)
             }
-            guard let repair = repairs[key], now >= repair.deadline else { continue }
-            if repair.request == 0 {
-                guard active < Self.maxActiveRepairs else { continue }
-                active += 1
-            }
-            askForRepair(key, repair, at: now, into: &effects)
         }
     }
 
@@ -309,7 +304,7 @@ extension StoreMachine {
             for shard in shards { kept.keepChain(of: Key(shard: shard, step: step)) }
         }
         // What late records build on is needed when they come.
-        for repair in repairs.values {
+        for repair in repairs.all.values {
             kept.keepChain(of: Key(shard: repair.part.shard, step: repair.part.baseStep))
         }
         // What is on its way to the disk is there before the compaction begins.

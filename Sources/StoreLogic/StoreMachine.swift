@@ -89,20 +89,13 @@ public struct StoreMachine: Machine {
         var asker: NodeID?
         /// In which epoch it asked: a record that came from a peer may be older than the append that it answers.
         var askedEpoch: UInt64 = 0
+
+        var record: Part? {
+            if case .record(let part, _) = write { part } else { nil }
+        }
     }
 
-    /// A repair that waits for a peer.
-    struct Repair: Sendable {
-        var part: Part
-        var triedPeers: Set<NodeID> = []
-        var deadline: Instant
-        /// 0 until a peer is asked.
-        var request: UInt64
-        /// It is only late, and is likely to come by itself: nothing that was missed.
-        var isExpected = false
-        /// Peers that said that they can't give it.
-        var refusals: Set<NodeID> = []
-    }
+    typealias Repair = RepairQueue.Repair
 
     /// Repairs that are asked for at a time: more would only queue up at the peers' disks, and be asked for again.
     static let maxActiveRepairs = 8
@@ -138,7 +131,7 @@ public struct StoreMachine: Machine {
     /// Why the disk took no more at the last attempt; every append tries again.
     var diskRefusal: String?
     var fenceStep: Int64 = -1
-    var repairs: [Key: Repair] = [:]
+    var repairs = RepairQueue()
     var nextRequest: UInt64 = 1
     var inventoryDue: Instant?
     var inventoriesMissing: Set<NodeID> = []
@@ -218,14 +211,7 @@ public struct StoreMachine: Machine {
         consider(inventoryDue)
         consider(gatherUntil)
         for verification in verifications { consider(end(of: verification)) }
-        var active = 0
-        for repair in repairs.values where repair.request != 0 {
-            active += 1
-            consider(repair.deadline)
-        }
-        if active < Self.maxActiveRepairs {
-            for repair in repairs.values where repair.request == 0 { consider(repair.deadline) }
-        }
+        consider(repairs.nextDeadline(limit: Self.maxActiveRepairs))
         return next
     }
 

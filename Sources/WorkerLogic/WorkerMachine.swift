@@ -152,7 +152,9 @@ public struct WorkerMachine: Machine {
     private mutating func takePosition(
         _ reply: PositionReply, from sender: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard reply.line == line, sender.role == .shard, sender.index < settings.shards else { return }
+        guard reply.line == line || settings.mutation == .oldLineAccepted, sender.role == .shard,
+            sender.index < settings.shards
+        else { return }
         let shard = sender.index
         switch state {
         case .positioning(var clocks, var versions):
@@ -205,7 +207,9 @@ public struct WorkerMachine: Machine {
         _ reply: Parameters, payload: Payload?, from sender: NodeID, at now: Instant,
         into effects: inout Effects<Action>
     ) {
-        guard reply.line == line, sender.role == .shard, sender.index < settings.shards else { return }
+        guard reply.line == line || settings.mutation == .oldLineAccepted, sender.role == .shard,
+            sender.index < settings.shards
+        else { return }
         let shard = sender.index
         let payload = payload ?? .empty
         guard payload.count == ranges[shard].count * 4 else {

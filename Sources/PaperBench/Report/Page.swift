@@ -61,10 +61,18 @@ struct Page {
             \(rows)
             </tbody></table></div>
             """
-        return table.isDetail
-            ? "<details><summary>\(escaped(table.title))</summary>\(body)</details>"
-            : "<h3>\(escaped(table.title))</h3>\(body)"
+        guard table.isDetail else { return "<h3>\(escaped(table.title))</h3>\(body)" }
+        guard table.rows.count > Self.printedRows else {
+            return "<details><summary>\(escaped(table.title))</summary>\(body)</details>"
+        }
+        return """
+            <details class="long"><summary>\(escaped(table.title))</summary>\(body)</details>
+            <p class="printed">\(escaped(table.title)): \(table.rows.count) rows, in tables/\(escaped(table.id)).csv</p>
+            """
     }
+
+    /// Longer tables would fill the print with pages that nobody reads.
+    private static let printedRows = 250
 
     private func cell(_ value: Value) -> String {
         switch value {

@@ -36,10 +36,12 @@ enum PageStyle {
         .c4{--c:var(--s4)}.c5{--c:var(--s5)}.c6{--c:var(--s6)}.c7{--c:var(--s7)}
         .mark{fill:var(--c);stroke:var(--c);stroke-width:1.5}.mark.hollow{fill:var(--card)}
         .curve,.whisker{stroke:var(--c)}
+        .printed{display:none}
         footer{color:var(--soft);font-size:13px}
         @media(max-width:640px){main{padding:18px 12px}section{padding:14px 12px}h1{font-size:22px}
         figure{overflow-x:auto}figure>svg{min-width:620px}}
         @media print{:root{--page:#fff}body{font-size:12px}main{max-width:none;padding:0}figure,tr{break-inside:avoid}
-        section{border:0;padding:0}details::details-content{content-visibility:visible;height:auto}}
+        section{border:0;padding:0}details::details-content{content-visibility:visible;height:auto}
+        details.long{display:none}p.printed{display:block}table{font-size:10px}td,th{padding:1px 8px 1px 0}.badge{font-size:10px}}
         """
 }
