@@ -46,7 +46,7 @@ struct RepairQueue: Sendable {
                 active.insert(key)
             } else if !new.isExpected {
                 if before.map({ $0.isExpected || $0.request != 0 }) ?? true { makeReady(key) }
-            } else if before == nil {
+            } else if before.map({ !$0.isExpected || $0.request != 0 }) ?? true {
                 late.append(key)
             }
         }
@@ -79,7 +79,7 @@ struct RepairQueue: Sendable {
         }
         late.removeFirst(overdue)
         while room > 0, let key = ready.popLast() {
-            guard let repair = all[key], repair.request == 0 else { continue }
+            guard let repair = all[key], repair.request == 0, repair.deadline <= now else { continue }
             due.insert(key)
             room -= 1
         }

@@ -59,6 +59,11 @@ import Wire
                         key,
                         Repair(part: Part(), deadline: now + .milliseconds(10), request: 0, isExpected: true))
                 }
+            case 3 where Bool.random(using: &random):
+                // Another payload of the same step is expected now, whatever was under way.
+                set(
+                    key, Repair(part: Part(), deadline: now + .milliseconds(10), request: 0, isExpected: true)
+                )
             case 3: set(key, nil)
             case 4:
                 if var known = plain.all[key], known.isExpected {

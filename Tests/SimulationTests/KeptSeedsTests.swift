@@ -53,6 +53,7 @@ import Testing
             (90_018_694, "a worker took parameters that its predecessor had waited for, of a newer version"),
             (100_030_341, "a store forgot a missing link before the step that needs it was committed"),
             (110_050_058, "where a timeline begins was taken for a step that users are told of"),
+            (130_001_118, "a queue of repairs forgot one that was replaced by another payload's"),
             (15564, "a repair brought a record back that the timeline had given up"),
             (896, "a survivor that was counted as lost later was never restored"),
         ] as [(UInt64, String)])
