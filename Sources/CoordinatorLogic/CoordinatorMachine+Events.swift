@@ -231,7 +231,8 @@ extension CoordinatorMachine {
     // MARK: Commits
 
     private mutating func takePart(_ part: Part, from sender: NodeID, into effects: inout Effects<Action>) {
-        guard sender == .shard(Int(part.shard)), part.step < UInt64(Int64.max), part.line == durable.line,
+        guard sender == .shard(Int(part.shard)), part.step < UInt64(Int64.max),
+            part.line == durable.line || settings.mutation == .oldLineAccepted,
             Int64(part.step) > durable.committedStep,
             part.stores.count >= settings.countedQuorum
         else { return }

@@ -28,7 +28,7 @@ package enum Mutation: String, Sendable, Hashable, CaseIterable {
     case toldOutOfOrder = "told-out-of-order"
     /// A gradient that is sent again counts as that of the next clock.
     case pushNotDeduplicated = "push-not-deduplicated"
-    /// Gradients, parameters and positions of a timeline that was given up are taken.
+    /// Gradients, parameters, positions and parts of a timeline that was given up are taken.
     case oldLineAccepted = "old-line-accepted"
     /// Every other step applies the gradients from the last slot to the first.
     case gradientsReversed = "gradients-reversed"

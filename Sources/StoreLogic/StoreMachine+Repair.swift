@@ -150,7 +150,9 @@ extension StoreMachine {
         committedStep = max(committedStep, view.committedStep)
         forgetGivenUp(view)
         appenders = membership.members(of: .shard).count { holds(UInt32($0.node.index)) }
-        if inventoriesMissing.isEmpty && !askedInventories { refreshInventories(at: now) }
+        if inventoriesMissing.isEmpty && (!askedInventories || settings.mutation == .repairOverwrites) {
+            refreshInventories(at: now)
+        }
         if lacksLinks && inventoriesMissing.isEmpty && lacksNothing { askForLinksAgain(at: now) }
         updateCaughtUp(into: &effects)
         if caughtUp { membership.heartbeatNow() }
