@@ -34,7 +34,8 @@ struct DrillChaosCommand: AsyncParsableCommand {
         let engine: EngineKind = simulate ? .simulation : .processes
         var chaos = Chaos(configuration: configuration, seed: seed, engine: engine)
         var drill = chaos.drill(minutes: minutes, seed: seed)
-        drill.command = "varve drill chaos --minutes \(minutes) --seed \(seed) --config \(config)"
+        let time = String(format: "%g", minutes)
+        drill.command = "varve drill chaos --minutes \(time) --seed \(seed) --config \(config)"
         let session = DrillSession(json: json, engine: engine)
         let result = await session.run(drill, seed: seed)
         try session.tell(result, folder: report)

@@ -46,8 +46,13 @@ struct Timeline {
         }
         drawing.path(result.steps.map { (time($0.atMilliseconds), steps($0.step)) }, "curve steps-line")
         drawing.path(result.commits.map { (time($0.atMilliseconds), steps($0.step)) }, "curve commits-line")
-        for entry in result.history where entry.kind == .fault {
-            drawing.line(time(entry.atMilliseconds), top, time(entry.atMilliseconds), top + curve, "moment")
+        let faults = result.history.filter { $0.kind == .fault }
+        // More of them would hide the curve; the lanes below show each.
+        if faults.count <= 60 {
+            for entry in faults {
+                drawing.line(
+                    time(entry.atMilliseconds), top, time(entry.atMilliseconds), top + curve, "moment")
+            }
         }
         lanes(&drawing, rows, top: lanesTop, row: row, time: time, left: left, right: right)
         return drawing.svg("Steps, commits, faults and recoveries over time")
