@@ -1,4 +1,3 @@
-import MachineCore
 import Wire
 
 /// Finds out what a compaction has to leave: chains down to their bases.
@@ -9,14 +8,15 @@ import Wire
 struct KeptRecords {
     /// Whole and damaged ones.
     let held: [StoreMachine.Key: Part]
-    let mutation: Mutation?
+    /// False only where the simulator has a mistake built in.
+    let followsChains: Bool
     var keys: Set<StoreMachine.Key> = []
     /// By shard, the step below which everything is kept.
     private var gaps: [UInt32: UInt64] = [:]
 
-    init(held: [StoreMachine.Key: Part], mutation: Mutation?) {
+    init(held: [StoreMachine.Key: Part], followsChains: Bool) {
         self.held = held
-        self.mutation = mutation
+        self.followsChains = followsChains
     }
 
     /// O(length of the chain), and less where it joins one that is kept already.
@@ -24,7 +24,7 @@ struct KeptRecords {
         var key = first
         while true {
             guard let part = held[key] else { return keepBelow(key.step, of: key.shard) }
-            guard keys.insert(key).inserted, part.kind == .delta, mutation != .compactionDropsBases else {
+            guard keys.insert(key).inserted, part.kind == .delta, followsChains else {
                 return
             }
             let base = StoreMachine.Key(shard: key.shard, step: part.baseStep)
@@ -36,7 +36,7 @@ struct KeptRecords {
     }
 
     private mutating func keepBelow(_ step: UInt64, of shard: UInt32) {
-        guard mutation != .compactionDropsBases else { return }
+        guard followsChains else { return }
         gaps[shard] = max(gaps[shard] ?? 0, step)
     }
 

@@ -297,7 +297,8 @@ extension StoreMachine {
     /// Every record newer than the last commit, and the chains of the committed steps that are to be kept.
     func keptKeys() -> Set<Key> {
         var kept = KeptRecords(
-            held: index.merging(damaged) { whole, _ in whole }, mutation: settings.mutation)
+            held: index.merging(damaged) { whole, _ in whole },
+            followsChains: settings.mutation != .compactionDropsBases)
         if settings.mutation != .compactionDropsUncommitted {
             for key in kept.held.keys where Int64(key.step) > retain.committedStep { kept.keepChain(of: key) }
         }
