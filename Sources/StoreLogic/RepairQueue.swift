@@ -37,7 +37,8 @@ struct RepairQueue: Sendable {
     subscript(key: Key) -> Repair? {
         get { all[key] }
         set {
-            let before = all.updateValueOrRemove(newValue, forKey: key)
+            let before = all[key]
+            all[key] = newValue
             if let before, !before.isExpected { missed -= 1 }
             active.remove(key)
             guard let new = newValue else { return }
@@ -96,12 +97,5 @@ struct RepairQueue: Sendable {
         ].compactMap { $0 }.compactMap { all[$0]?.deadline }
         for deadline in first { next = min(next ?? deadline, deadline) }
         return next
-    }
-}
-
-extension Dictionary {
-    fileprivate mutating func updateValueOrRemove(_ value: Value?, forKey key: Key) -> Value? {
-        guard let value else { return removeValue(forKey: key) }
-        return updateValue(value, forKey: key)
     }
 }

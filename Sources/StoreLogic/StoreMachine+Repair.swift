@@ -8,7 +8,7 @@ extension StoreMachine {
         if settings.mutation == .damageForgotten { return }
         damaged[key] = part
         startRepair(part, at: now)
-        // Whoever asks for this record again is told at once that it may come.
+        // The coordinator must not take a record for lost that is being fetched.
         membership.heartbeatNow()
     }
 
@@ -173,18 +173,18 @@ extension StoreMachine {
     /// Whoever holds a missing link may have been away when the peers were asked.
     private mutating func askForLinksAgain(at now: Instant) {
         // Also of steps that nobody has committed yet: they may be.
-        lacksLinks = index.values.contains { part in
-            part.kind == .delta && part.baseStep < part.step
-                && index[Key(shard: part.shard, step: part.baseStep)]?.stateDigest != part.baseDigest
-        }
+        lacksLinks = index.values.contains { $0.baseStep < $0.step && lacksBase(of: $0) }
         if lacksLinks { refreshInventories(at: now) }
+    }
+
+    private func lacksBase(of part: Part) -> Bool {
+        part.kind == .delta
+            && index[Key(shard: part.shard, step: part.baseStep)]?.stateDigest != part.baseDigest
     }
 
     /// A delta whose base is not here shows that appends were missed: the peers are asked for what they hold.
     mutating func noticeGap(before part: Part, at now: Instant) {
-        guard part.kind == .delta else { return }
-        let base = Key(shard: part.shard, step: part.baseStep)
-        guard index[base]?.stateDigest != part.baseDigest, repairs[base] == nil else { return }
+        guard lacksBase(of: part), repairs[Key(shard: part.shard, step: part.baseStep)] == nil else { return }
         lacksLinks = true
         // Also when peers are being asked already: those that have answered may have had no word of it.
         refreshInventories(at: now)

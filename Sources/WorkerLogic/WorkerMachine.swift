@@ -152,9 +152,7 @@ public struct WorkerMachine: Machine {
     private mutating func takePosition(
         _ reply: PositionReply, from sender: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard reply.line == line || settings.mutation == .oldLineAccepted, sender.role == .shard,
-            sender.index < settings.shards
-        else { return }
+        guard isCurrent(line: reply.line, from: sender) else { return }
         let shard = sender.index
         switch state {
         case .positioning(var clocks, var versions):
@@ -189,6 +187,11 @@ public struct WorkerMachine: Machine {
         }
     }
 
+    private func isCurrent(line told: UInt64, from sender: NodeID) -> Bool {
+        (told == line || settings.mutation == .oldLineAccepted) && sender.role == .shard
+            && sender.index < settings.shards
+    }
+
     /// The version that the gradient of a clock is to be computed from, at least.
     private func neededVersion(forClock clock: UInt64) -> UInt64 {
         clock == 0 ? 0 : settings.wantedVersion(afterClock: clock - 1)
@@ -207,9 +210,7 @@ public struct WorkerMachine: Machine {
         _ reply: Parameters, payload: Payload?, from sender: NodeID, at now: Instant,
         into effects: inout Effects<Action>
     ) {
-        guard reply.line == line || settings.mutation == .oldLineAccepted, sender.role == .shard,
-            sender.index < settings.shards
-        else { return }
+        guard isCurrent(line: reply.line, from: sender) else { return }
         let shard = sender.index
         let payload = payload ?? .empty
         guard payload.count == ranges[shard].count * 4 else {

@@ -88,7 +88,7 @@ struct SimulateCommand: ParsableCommand {
             seeds: seed..<seed + seeds, steps: steps, size: size, digests: digest, maxFailures: maxFailures)
         let began = ContinuousClock.now
         // A long sweep that is stopped tells what it has found so far.
-        let stop = seeds > 1 ? StopSignal(signals: [SIGINT, SIGTERM]) : nil
+        let stop = seeds > 1 ? StopSignal() : nil
         stop?.onStop { sweep.stop() }
         var told = 0
         sweep.run(threads: threads, trace: trace) { done in

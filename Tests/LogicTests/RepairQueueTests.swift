@@ -1,5 +1,6 @@
 import MachineCore
 import Testing
+import Training
 import Wire
 
 @testable import StoreLogic
@@ -32,7 +33,7 @@ import Wire
 
     /// Missed and expected ones come, are asked for, refused, answered and given up, in a different order for each seed.
     @Test(arguments: 0..<40) func doesWhatAPlainDictionaryDoes(seed: UInt64) {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         var queue = RepairQueue()
         var plain = Plain()
         var now = Instant(nanoseconds: 1_000_000_000)
@@ -40,6 +41,10 @@ import Wire
         var seen: Set<Key> = []
         // A key that was done with and came back stands at its first place among the expected ones: a little too late.
         var cameBack = false
+        func missed() -> Repair { Repair(part: Part(), deadline: now, request: 0) }
+        func expected() -> Repair {
+            Repair(part: Part(), deadline: now + .milliseconds(10), request: 0, isExpected: true)
+        }
         func set(_ key: Key, _ repair: Repair?) {
             if repair?.isExpected == true { cameBack = cameBack || !seen.insert(key).inserted }
             queue[key] = repair
@@ -51,19 +56,10 @@ import Wire
                 shard: UInt32.random(in: 0..<3, using: &random),
                 step: UInt64.random(in: 0..<12, using: &random))
             switch Int.random(in: 0..<6, using: &random) {
-            case 0, 1:
-                if plain.all[key] == nil { set(key, Repair(part: Part(), deadline: now, request: 0)) }
-            case 2:
-                if plain.all[key] == nil {
-                    set(
-                        key,
-                        Repair(part: Part(), deadline: now + .milliseconds(10), request: 0, isExpected: true))
-                }
-            case 3 where Bool.random(using: &random):
-                // Another payload of the same step is expected now, whatever was under way.
-                set(
-                    key, Repair(part: Part(), deadline: now + .milliseconds(10), request: 0, isExpected: true)
-                )
+            case 0, 1: if plain.all[key] == nil { set(key, missed()) }
+            case 2: if plain.all[key] == nil { set(key, expected()) }
+            // Another payload of the same step is expected now, whatever was under way.
+            case 3 where Bool.random(using: &random): set(key, expected())
             case 3: set(key, nil)
             case 4:
                 if var known = plain.all[key], known.isExpected {
@@ -75,17 +71,17 @@ import Wire
             }
             #expect(queue.missed == plain.all.values.count { !$0.isExpected })
             #expect(queue.count == plain.all.count)
-            let expected = plain.nextDeadline(limit: 4)
-            if let found = queue.nextDeadline(limit: 4), let expected {
-                #expect(found >= expected && found <= max(expected, now) + .milliseconds(10))
+            let due = plain.nextDeadline(limit: 4)
+            if let found = queue.nextDeadline(limit: 4), let due {
+                #expect(found >= due && found <= max(due, now) + .milliseconds(10))
             } else {
-                #expect(expected == nil && queue.nextDeadline(limit: 4) == nil)
+                #expect(due == nil && queue.nextDeadline(limit: 4) == nil)
             }
             guard Int.random(in: 0..<3, using: &random) == 0 else { continue }
             let wanted = plain.due(at: now, limit: 4)
-            let due = queue.takeDue(at: now, limit: 4)
-            if !cameBack { #expect(due == wanted) }
-            for key in due {
+            let taken = queue.takeDue(at: now, limit: 4)
+            if !cameBack { #expect(taken == wanted) }
+            for key in taken {
                 asked += 1
                 var repair = plain.all[key]!
                 #expect(repair.deadline <= now)
@@ -95,21 +91,8 @@ import Wire
                 set(key, repair)
             }
             // The oldest first, as many as there is room for.
-            let missed = plain.all.filter { $0.value.request == 0 && !$0.value.isExpected }.keys
-            #expect(missed.isEmpty || plain.all.values.count { $0.request != 0 } >= 4)
+            let waiting = plain.all.filter { $0.value.request == 0 && !$0.value.isExpected }.keys
+            #expect(waiting.isEmpty || plain.all.values.count { $0.request != 0 } >= 4)
         }
-    }
-}
-
-/// SplitMix64.
-private struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -5,13 +5,21 @@ import Wire
 
 /// What a store holds on to: damaged records that it had acknowledged, and chains of which it lacks a link.
 @Suite struct StoreKeepingTests {
-    private func store(_ parts: [Part]) -> Driver<StoreMachine> {
-        let members = (0..<3).map { member(.store($0)) }
-        return Driver(
+    private let members = (0..<3).map { member(.store($0)) }
+
+    private func store(_ parts: [Part], _ manifests: [Manifest] = []) -> Driver<StoreMachine> {
+        Driver(
             StoreMachine(
                 membership: membership(.store(0), view: view(1, .running, members: members)),
                 settings: StoreMachine.Settings(stores: 3, replicas: 3),
-                found: StoreMachine.Found(promisedEpoch: 1, parts: parts)))
+                found: StoreMachine.Found(promisedEpoch: 1, parts: parts, manifests: manifests)))
+    }
+
+    /// Tells of a newer timeline, and has its epoch promised.
+    private func enter(_ line: UInt64, _ driver: inout Driver<StoreMachine>, committed: Int64 = -1) {
+        let next = view(2, epoch: line, line: line, .running, members: members, committed: committed)
+        driver.hear(.view(next), from: .coordinator, epoch: line)
+        driver.tell(.completed(.written))
     }
 
     /// The steps that a compaction leaves; nil if none begins, since nothing would be freed.
@@ -40,24 +48,11 @@ import Wire
         #expect(kept(&whole, [7]) == [7])
     }
 
-    @Test func whatWasAcknowledgedAndIsDamagedMakesNoRoomForAnOlderTimeline() {
+    @Test func whatWasAcknowledgedAndIsDamagedMakesNoRoomForAnOlderTimeline() throws {
         let newer = part(step: 5, epoch: 3, line: 3, frame: [5, 3]).part
         var driver = store([newer])
-        driver.hear(
-            .view(view(2, epoch: 3, line: 3, .running, members: (0..<3).map { member(.store($0)) })),
-            from: .coordinator, epoch: 3)
-        driver.tell(.completed(.written))
-        var fetch = FetchChain()
-        fetch.step = 5
-        fetch.stateDigest = newer.stateDigest
-        fetch.afterStep = -1
-        guard case .read(_, let purpose)? = driver.hear(.fetchChain(fetch), from: .shard(0)).actions().first
-        else {
-            Issue.record("nothing was read")
-            return
-        }
-        let damage = StoreMachine.Damage(key: .init(shard: 0, step: 5), what: "torn")
-        driver.tell(.completed(.readFailed(damage, purpose)))
+        enter(3, &driver)
+        _ = try driver.findDamage(in: newer)
         // Nobody holds it any more; then a peer tells of what it holds of the timeline before.
         for peer in 1...2 {
             var refusal = FetchFailed()
@@ -80,12 +75,7 @@ import Wire
         manifest.step = 5
         manifest.line = 1
         manifest.parts = [before]
-        let members = (0..<3).map { member(.store($0)) }
-        var driver = Driver(
-            StoreMachine(
-                membership: membership(.store(0), view: view(1, .running, members: members)),
-                settings: StoreMachine.Settings(stores: 3, replicas: 3),
-                found: StoreMachine.Found(promisedEpoch: 1, parts: [before], manifests: [manifest])))
+        var driver = store([before], [manifest])
         let again = part(step: 5, epoch: 2, line: 2)
         func answer() -> [String] {
             var append = Append()
@@ -100,10 +90,7 @@ import Wire
             }
         }
         #expect(answer() == ["step 5 is committed with another payload"])
-        driver.hear(
-            .view(view(2, epoch: 2, line: 2, .running, members: members, committed: 4)), from: .coordinator,
-            epoch: 2)
-        driver.tell(.completed(.written))
+        enter(2, &driver, committed: 4)
         #expect(answer() == ["appended"])
     }
 
@@ -114,21 +101,8 @@ import Wire
         older.line = 2
         older.epoch = 2
         var driver = store([newer.part])
-        driver.hear(
-            .view(view(2, epoch: 3, line: 3, .running, members: (0..<3).map { member(.store($0)) })),
-            from: .coordinator, epoch: 3)
-        driver.tell(.completed(.written))
-        var fetch = FetchChain()
-        fetch.step = 5
-        fetch.stateDigest = newer.part.stateDigest
-        fetch.afterStep = -1
-        let reads = driver.hear(.fetchChain(fetch), from: .shard(0)).actions()
-        guard case .read(_, let purpose)? = reads.first else {
-            Issue.record("nothing was read")
-            return
-        }
-        let damage = StoreMachine.Damage(key: .init(shard: 0, step: 5), what: "torn")
-        let asked = driver.tell(.completed(.readFailed(damage, purpose))).sent()
+        enter(3, &driver)
+        let asked = try driver.findDamage(in: newer.part).sent()
         let request = try #require(
             asked.compactMap { if case .fetchRecord(let fetch) = $0.body { fetch } else { nil } }.first)
         var record = RecordPart()

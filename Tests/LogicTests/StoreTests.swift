@@ -151,23 +151,10 @@ import Wire
         #expect(effects.actions().contains { if case .compact = $0 { true } else { false } })
     }
 
-    @Test func damageIsNotServedAndIsFetchedFromAPeer() {
+    @Test func damageIsNotServedAndIsFetchedFromAPeer() throws {
         let made = part(step: 1)
         var driver = store(StoreMachine.Found(promisedEpoch: 1, parts: [made.part]))
-        var fetch = FetchChain()
-        fetch.request = 9
-        fetch.step = 1
-        fetch.stateDigest = made.part.stateDigest
-        fetch.afterStep = -1
-        let reads = driver.hear(.fetchChain(fetch), from: .shard(0)).actions()
-        guard case .read(_, let purpose)? = reads.first else {
-            Issue.record("nothing was read")
-            return
-        }
-        let key = StoreMachine.Key(shard: 0, step: 1)
-        let answer = driver.tell(
-            .completed(.readFailed(StoreMachine.Damage(key: key, what: "torn"), purpose))
-        ).sent()
+        let answer = try driver.findDamage(in: made.part).sent()
         #expect(answer.contains { if case .fetchFailed = $0.body { true } else { false } })
         #expect(answer.contains { if case .fetchRecord = $0.body { $0.to.role == .store } else { false } })
     }

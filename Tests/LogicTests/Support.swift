@@ -1,5 +1,7 @@
 import LCCheckpoint
 import MachineCore
+import StoreLogic
+import Testing
 import Wire
 
 /// Runs one machine by hand: what it is told, and what it asks for in return.
@@ -31,6 +33,23 @@ struct Driver<Tested: Machine> {
         envelope.epoch = epoch
         envelope.body = body
         return tell(.message(Packet(envelope: envelope, payload: payload), from: sender), after: milliseconds)
+    }
+}
+
+extension Driver<StoreMachine> {
+    /// A shard asks for a record that the disk no longer gives.
+    mutating func findDamage(in part: Part) throws -> [Effect<StoreMachine.Action>] {
+        var fetch = FetchChain()
+        fetch.request = 9
+        fetch.shard = part.shard
+        fetch.step = part.step
+        fetch.stateDigest = part.stateDigest
+        fetch.afterStep = -1
+        let reads = hear(.fetchChain(fetch), from: .shard(Int(part.shard))).actions()
+        let purpose = try #require(
+            reads.compactMap { if case .read(_, let purpose) = $0 { purpose } else { nil } }.first)
+        let key = StoreMachine.Key(shard: part.shard, step: part.step)
+        return tell(.completed(.readFailed(StoreMachine.Damage(key: key, what: "torn"), purpose)))
     }
 }
 
