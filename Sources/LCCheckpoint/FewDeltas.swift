@@ -127,12 +127,12 @@ extension BucketTable {
     ) -> (buckets: BucketTable, few: FewDeltas?) {
         let count = vector.layout.count
         let whole = { (BucketTable(vector, bits: bits, threads: threads), nil as FewDeltas?) }
-        guard let bits, count > 0, !vector.layout.isRoot,
+        guard let bits, count > SampleRuns.least, !vector.layout.isRoot,
             vector.layout.formats.allSatisfy({ $0 == .float32 })
         else { return whole() }
         // What the sample's largest deltas are; those of the whole vector can only be larger.
         let wanted = bits >= 9 ? 512 : 1 << bits - 1
-        let sample = SampleRuns(count: count, most: max(4096, count / 16))
+        let sample = SampleRuns(count: count, most: max(SampleRuns.least, count / 16))
         var window = wanted / 2
         var floor = 1
         while true {
@@ -162,6 +162,8 @@ extension BucketTable {
 
 /// Runs of neighbours, evenly spread over a vector.
 private struct SampleRuns {
+    /// What is taken of a vector that has more; a smaller one is quicker looked at whole, once.
+    static let least = 4096
     private static let run = 1024
     private let starts: [Int]
     private let length: Int

@@ -89,8 +89,11 @@ struct HuffmanCode: Sendable {
     func encodedByteCount(counts: [Int]) -> Int {
         var bits = 0
         for (count, length) in zip(counts, lengths) { bits += count * Int(length) }
-        return (5 * lengths.count + 7) / 8 + streamCount - 1 + (bits + 7) / 8
+        return HuffmanCode.headByteCount(alphabet: lengths.count) + streamCount - 1 + (bits + 7) / 8
     }
+
+    /// Bytes of the lengths.
+    static func headByteCount(alphabet: Int) -> Int { (5 * alphabet + 7) / 8 }
 
     /// Appends the lengths.
     func write(into output: inout [UInt8]) {
@@ -265,7 +268,7 @@ struct HuffmanDecoder: Sendable {
 extension HuffmanDecoder {
     /// Reads the lengths.
     init(_ reader: inout ByteReader, alphabet: Int) throws(CodecError) {
-        var table = BitReader(try reader.bytes((5 * alphabet + 7) / 8, "code lengths"))
+        var table = BitReader(try reader.bytes(HuffmanCode.headByteCount(alphabet: alphabet), "code lengths"))
         var lengths: [UInt8] = []
         var room = 1 << maximumCodeLength
         for _ in 0..<alphabet {

@@ -74,9 +74,9 @@ struct BucketTable: Sendable {
         for worker in 0..<workers { ranges.change(worker) { ck_ranges_clear(&$0) } }
         inParallel(pieces, threads: threads) { index, worker in
             let range = (index * piece)..<min((index + 1) * piece, count)
-            let room = scratches[worker].floats(2 * piece)
+            let room = scratches[worker].floats(2 * range.count)
             let target = vector.target(range, room)
-            let previous = vector.reconstruction(range, room + piece).floats
+            let previous = vector.reconstruction(range, room + range.count).floats
             ranges.change(worker) { ck_scan(target, previous, range.count, UInt32(min(window, 255)), &$0) }
         }
         var sum = ck_ranges()
@@ -89,9 +89,14 @@ struct BucketTable: Sendable {
     static func presentKeys(_ ranges: ck_ranges, from top: Int, to floor: Int) -> [Int] {
         withUnsafeBytes(of: ranges) { raw in
             let tallies = UnsafeRawBufferPointer(rebasing: raw[(8 * keyCount)...])
-            return stride(from: top, through: floor, by: -1).flatMap { [$0, $0 + 256] }.filter {
-                tallies.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self) > 0
+            var keys: [Int] = []
+            for exponent in stride(from: top, through: floor, by: -1) {
+                for key in [exponent, exponent + 256]
+                where tallies.loadUnaligned(fromByteOffset: 8 * key, as: UInt64.self) > 0 {
+                    keys.append(key)
+                }
             }
+            return keys
         }
     }
 

@@ -210,10 +210,11 @@ private func planeCounts(_ memory: RunMemory, _ scratches: [PlaneScratch], threa
             }
         }
     }
-    let perWorker = totals.all
-    return (0..<memory.width).map { plane in
-        (0..<256).map { symbol in perWorker.reduce(0) { $0 + $1[256 * plane + symbol] } }
+    var sum = totals[0]
+    for worker in totals.all.dropFirst() {
+        for index in sum.indices { sum[index] += worker[index] }
     }
+    return (0..<memory.width).map { Array(sum[256 * $0..<256 * ($0 + 1)]) }
 }
 
 /// Learns a plane from pieces of the run.

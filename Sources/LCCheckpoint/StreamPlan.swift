@@ -29,6 +29,13 @@ struct StreamPlan {
             mostBytes = .max
             return
         }
+        if entropy == .huffman, alphabet <= 256, HuffmanCode.headByteCount(alphabet: alphabet) >= total {
+            // The lengths alone take as much as the symbols.
+            coder = .raw
+            blockSize = given ?? BlockSize(symbols: total, estimatedBytes: 0)
+            mostBytes = .max
+            return
+        }
         let code = HuffmanCode(counts: counts)
         let huffmanBytes = code.encodedByteCount(counts: counts)
         huffman = code
@@ -126,8 +133,9 @@ struct ContextSurvey {
     /// The blocks of a complete sample.
     let blockSize: BlockSize?
     private let counts: [UInt32]
-    /// Of the widest contexts, those that occur: few where the stream is short.
+    /// Of the widest contexts and of the symbols, those that occur: few where the stream is short.
     private let occurring: [Int]
+    private let used: [Int]
     let scratch: BlockScratch
 
     /// - Parameters:
@@ -146,6 +154,7 @@ struct ContextSurvey {
         scratch = BlockScratch(count: sample.count)
         var symbols = [Int](repeating: 0, count: alphabet)
         for symbol in sample { symbols[Int(symbol)] += 1 }
+        used = symbols.indices.filter { symbols[$0] > 0 }
         if isBlind {
             widest = SymbolContexts(left: .none, above: .none, wide: false, usesPrevious: false)
             counts = symbols.map { UInt32($0) }
@@ -176,7 +185,7 @@ struct ContextSurvey {
 
     /// Every narrower set of contexts, with about the bits that it takes.
     func candidates() -> [(contexts: SymbolContexts, bits: Double)] {
-        guard widest.count > 1 else { return [(widest, bits(counts, 1))] }
+        guard widest.count > 1 else { return [(widest, bits(used.map { counts[$0] }, 1))] }
         var result: [(SymbolContexts, Double)] = []
         let sides: [SymbolClasses] =
             widest.left.count > 2 ? [.none, .zero, widest.left] : [.none, widest.left]
@@ -186,16 +195,16 @@ struct ContextSurvey {
                     let contexts = SymbolContexts(
                         left: left, above: above, wide: wide,
                         usesPrevious: previous != nil && (above.count > 1 || wide))
-                    result.append((contexts, bits(narrowed(contexts), contexts.count)))
+                    result.append((contexts, bits(narrowed(contexts, to: used), contexts.count)))
                 }
             }
         }
         return result
     }
 
-    /// The counts in narrower contexts.
-    private func narrowed(_ contexts: SymbolContexts) -> [UInt32] {
-        var sums = [UInt32](repeating: 0, count: contexts.count * alphabet)
+    /// The counts of some symbols in narrower contexts, context by context.
+    private func narrowed(_ contexts: SymbolContexts, to symbols: [Int]) -> [UInt32] {
+        var sums = [UInt32](repeating: 0, count: contexts.count * symbols.count)
         for context in occurring {
             let near = context % widest.nearCount
             let above = context / widest.nearCount % widest.above.count
@@ -205,36 +214,37 @@ struct ContextSurvey {
             let from = context * alphabet
             let to =
                 ((ownLeft * contexts.above.count + ownAbove) * contexts.nearCount
-                    + (contexts.wide ? near : 0)) * alphabet
-            for symbol in 0..<alphabet { sums[to + symbol] += counts[from + symbol] }
+                    + (contexts.wide ? near : 0)) * symbols.count
+            for (index, symbol) in symbols.enumerated() { sums[to + index] += counts[from + symbol] }
         }
         return sums
     }
 
-    /// Entropy and tables, if contexts shared none.
+    /// Entropy and tables, if contexts shared none; `counts` are of the symbols that occur.
     private func bits(_ counts: [UInt32], _ contexts: Int) -> Double {
+        let alphabet = used.count
         var bits = 0.0
         for context in 0..<contexts {
             var total: UInt32 = 0
             for symbol in 0..<alphabet { total += counts[context * alphabet + symbol] }
             guard total > 0 else { continue }
             var own = 0.0
-            var used = 0
+            var met = 0
             for symbol in 0..<alphabet {
                 let count = counts[context * alphabet + symbol]
                 guard count > 0 else { continue }
                 own -= ck_nlog2n(count)
-                used += 1
+                met += 1
             }
             // A context with a table of its own is the exception: most share one.
-            bits += own + ck_nlog2n(total) + min(3 * Double(used), 0.3 * own.magnitude + 4)
+            bits += own + ck_nlog2n(total) + min(3 * Double(met), 0.3 * own.magnitude + 4)
         }
         return bits
     }
 
     /// A model and the bits that the sample takes with it, its head left out.
     func model(_ contexts: SymbolContexts) -> (SymbolModel, bits: Double) {
-        var own = narrowed(contexts)
+        var own = narrowed(contexts, to: Array(0..<alphabet))
         countEdges(contexts, into: &own)
         var cold: UInt32 = 0
         for symbol in 0..<alphabet { cold += own[symbol] }
