@@ -39,7 +39,31 @@ __attribute__((target("avx2"))) static float largest_vectors(const float *a, con
 __attribute__((target("avx2"))) static void advance_vectors(const float *a, float *b, size_t count, float step) {
     for (size_t i = 0; i < count; i++) b[i] += a[i] - b[i] > step ? step : 0;
 }
+
+// Enough chains to keep both of a core's multipliers busy.
+__attribute__((target("avx2,fma"))) static float multiply_vectors(size_t count) {
+    const __m256 factor = _mm256_set1_ps(0.999f), offset = _mm256_set1_ps(0.001f);
+    __m256 chains[10];
+    for (size_t k = 0; k < 10; k++) chains[k] = _mm256_set1_ps((float)k);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < 10; k++) chains[k] = _mm256_fmadd_ps(chains[k], factor, offset);
+    }
+    for (size_t k = 1; k < 10; k++) chains[0] = _mm256_add_ps(chains[0], chains[k]);
+    return _mm256_cvtss_f32(chains[0]);
+}
 #endif
+
+float bench_multiply(size_t count) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return multiply_vectors(count);
+#endif
+    float chains[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < 10; k++) chains[k] = chains[k] * 0.999f + 0.001f;
+    }
+    for (size_t k = 0; k < 10; k++) sum += chains[k];
+    return sum;
+}
 
 float bench_largest(const float *a, const float *b, size_t count) {
 #if defined(__x86_64__)

@@ -141,6 +141,9 @@ final class CodecTrial {
             }
         }
         for threads in [1, 2] {
+            timings.time("arithmetic_\(threads)") {
+                inParts(threads) { _, _, range in withExtendedLifetime(bench_multiply(range.count)) {} }
+            }
             reset()
             timings.time("floor_\(threads)") { passTwice(threads: threads) }
             reset()
@@ -184,6 +187,7 @@ final class CodecTrial {
             ("floor_vs_zstd_1", timings.ratio("zstd_1", "floor_1")),
             ("floor_two_cores", timings.ratio("floor_1", "floor_2")),
             ("subtract_two_cores", timings.ratio("subtract", "subtract_2")),
+            ("arithmetic_two_cores", timings.ratio("arithmetic_1", "arithmetic_2")),
             ("zstd_1_ratio", 4 * count / Double(zstdBytes[1] ?? 0)),
             ("zstd_3_ratio", 4 * count / Double(zstdBytes[3] ?? 0)),
         ]

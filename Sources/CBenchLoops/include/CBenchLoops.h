@@ -12,4 +12,8 @@ float bench_largest(const float *a, const float *b, size_t count);
 /// b[i] += step where a[i] - b[i] exceeds it.
 void bench_advance(const float *a, float *b, size_t count, float step);
 
+/// Multiplies and adds in registers alone, `count` times: what a second core adds where neither memory nor code is in the way.
+/// Two that are threads of one core, as virtual machines have them, add little. Returns what came of it.
+float bench_multiply(size_t count);
+
 #endif
