@@ -60,7 +60,6 @@ struct AppendChecker: Sendable {
         case .applied(_, let version, _):
             guard run.checkpointEvery > 0 else { return }
             findings.count(.boundedLoss)
-            findings.count(.boundedMemory)
             guard let waiting = writers[process]?.underWay else { return }
             if waiting.count >= run.maxLag {
                 findings.fail(
@@ -101,6 +100,15 @@ struct AppendChecker: Sendable {
         }
         leadsTo[HeldFact(shard: part.shard, step: part.step, payload: part.payload)] = part.stateDigest
         writers[process, default: Writer()].sent(part)
+        if let waiting = writers[process]?.underWay {
+            findings.count(.boundedMemory)
+            if waiting.count > run.maxLag {
+                findings.fail(
+                    .boundedMemory,
+                    "\(process.node) holds the frames of \(waiting.count) steps that wait for their quorum, and at most \(run.maxLag) may"
+                )
+            }
+        }
 
         guard run.isReproducible else { return }
         findings.count(.deterministic)

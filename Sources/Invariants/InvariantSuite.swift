@@ -4,7 +4,8 @@ import MachineCore
 ///
 /// Facts of one process must come in their order, processes of one node in the order of their incarnations. In `causal`
 /// order, causes also come before what they lead to, whichever process they belong to: then a fact whose cause is
-/// missing is found at once. In `perProcess` order it is found when `settle` is called after the last fact.
+/// missing is found at once, and every disk that is taken away is told of. In `perProcess` order it is found when `settle` is called after
+/// the last fact, and a disk with nothing on it counts as another one.
 public struct InvariantSuite: Sendable {
     public enum Order: Sendable { case causal, perProcess }
 
@@ -18,7 +19,7 @@ public struct InvariantSuite: Sendable {
 
     public init(_ run: RunFacts, order: Order) {
         self.order = order
-        stores = StoreChecker()
+        stores = StoreChecker(hearsOfFaults: order == .causal)
         commits = CommitChecker(run: run)
         appends = AppendChecker(run: run)
         gradients = GradientChecker(run: run)

@@ -40,6 +40,10 @@ struct StoreChecker: Sendable {
     private(set) var diskWasHurt = false
     /// Records in whose place another one of the same step was written, and by which store.
     private var replaced: [(store: String, record: HeldFact)] = []
+    /// Whether whoever takes a disk away says so: an empty one is then no other disk, but one that lost everything.
+    private let hearsOfFaults: Bool
+
+    init(hearsOfFaults: Bool) { self.hearsOfFaults = hearsOfFaults }
 
     mutating func observe(_ what: Observation, of process: ProcessFact, _ findings: inout Findings) {
         let name = process.node
@@ -106,7 +110,7 @@ struct StoreChecker: Sendable {
         var store = stores[name] ?? Store()
         let found = held + damaged
         // A disk with nothing on it is another disk: the others still hold what was acknowledged here.
-        let isAnother = found.isEmpty && promised == 0
+        let isAnother = found.isEmpty && promised == 0 && !hearsOfFaults
         if !damaged.isEmpty || isAnother && store.hasOpened { diskWasHurt = true }
         if store.hasOpened && !isAnother {
             findings.count(.tail)

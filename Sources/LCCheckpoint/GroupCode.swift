@@ -145,7 +145,8 @@ struct GroupDecoder: Sendable {
         size = Int(try reader.byte("group size"))
         var groups = 1
         for _ in 0..<min(size, 10) where groups <= GroupCode.mostGroups { groups *= alphabet }
-        guard (1...Int(CK_GROUP_SYMBOLS)).contains(size), groups <= GroupCode.mostGroups else {
+        guard (1...Int(CK_GROUP_SYMBOLS)).contains(size), alphabet <= 256, groups <= GroupCode.mostGroups
+        else {
             throw .malformed("frame is damaged: groups of \(size) symbols of \(alphabet)")
         }
         var table = BitReader(try reader.bytes((groups + 1) / 2, "code lengths"))

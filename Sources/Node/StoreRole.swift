@@ -86,19 +86,17 @@ private final class StoreEngine: Engine {
         for part in parts {
             let key = StoreMachine.Key(shard: part.shard, step: part.step)
             func failed(_ why: String) -> StoreMachine.Completion {
-                .readFailed(
-                    StoreMachine.Damage(key: key, what: "step \(part.step) of shard-\(part.shard): \(why)"),
-                    purpose)
+                .readFailed(part, why: why, purpose)
             }
-            guard let record = locations[key] else { return failed("the record is not on the disk") }
+            guard let record = locations[key] else { return failed("is not on the disk") }
             do {
                 let (_, payload) = try log.read(record.location)
                 let digest = payload.withUnsafeBytes { Digest.of($0) }
                 guard digest.description == part.payloadDigest else {
-                    return failed("the frame has another digest")
+                    return failed("has a frame of another digest")
                 }
                 frames.append(payload)
-            } catch { return failed("\(error)") }
+            } catch { return failed("can't be read: \(error)") }
         }
         let total = frames.reduce(0) { $0 + $1.count }
         let payload = Payload(count: total) { raw in

@@ -8,8 +8,6 @@ import Wire
 /// can be seen from outside a process is checked by `InvariantSuite`, which real histories go through too.
 struct DiskCheckers {
     let plan: Plan
-    /// True once a disk was wiped or damaged: fewer copies than the quorum are then no mistake.
-    var diskWasHurt = false
     private(set) var commits = 0
 
     init(plan: Plan) { self.plan = plan }
@@ -26,8 +24,10 @@ struct DiskCheckers {
     }
 
     /// `durable`: every link of every part's chain is on enough disks when a commit is made.
-    mutating func persisted(_ manifests: [Manifest], disks: [FakeDisk]) -> String? {
-        let needed = diskWasHurt ? 1 : plan.settings.writeQuorum
+    ///
+    /// - Parameter ailing: stores that were hurt and do not hold again what they held: so many copies may be missing.
+    mutating func persisted(_ manifests: [Manifest], disks: [FakeDisk], ailing: Int) -> String? {
+        let needed = max(1, plan.settings.writeQuorum - ailing)
         for manifest in manifests {
             commits += 1
             for part in manifest.parts {

@@ -9,13 +9,15 @@ public struct MutantTrial: Sendable {
     public var isSound: Bool
 
     /// Runs one seed after another until a check fails.
-    public static func run(_ mutant: Mutant, seeds: Range<UInt64>, steps: UInt64? = nil) -> MutantTrial {
+    public static func run(
+        _ mutant: Mutant, seeds: Range<UInt64>, steps: UInt64? = nil, size: ClusterSize = .any
+    ) -> MutantTrial {
         var tried: UInt64 = 0
         for seed in seeds {
             tried += 1
-            let outcome = Simulation.run(seed: seed, steps: steps, mutant: mutant)
+            let outcome = Simulation.run(seed: seed, steps: steps, mutant: mutant, size: size)
             guard outcome.failure != nil else { continue }
-            let plain = Simulation.run(seed: seed, steps: steps)
+            let plain = Simulation.run(seed: seed, steps: steps, size: size)
             return MutantTrial(
                 mutant: mutant, seeds: tried, caught: outcome, isSound: plain.failure == nil)
         }

@@ -43,10 +43,10 @@ public enum Simulation {
 
     /// The same as `run`, with a number that two runs share only if every line of their traces is the same (FNV-1a).
     public static func digest(
-        seed: UInt64, steps: UInt64? = nil, size: ClusterSize = .any
+        seed: UInt64, steps: UInt64? = nil, mutant: Mutant? = nil, size: ClusterSize = .any
     ) -> (outcome: Outcome, digest: UInt64) {
         var digest: UInt64 = 0xCBF2_9CE4_8422_2325
-        let outcome = run(seed: seed, steps: steps, size: size) { line in
+        let outcome = run(seed: seed, steps: steps, mutant: mutant, size: size) { line in
             for byte in line.utf8 { digest = (digest ^ UInt64(byte)) &* 0x100_0000_01B3 }
         }
         return (outcome, digest)

@@ -10,9 +10,14 @@ import Wire
 extension World {
     /// True when the store may be hurt now, besides those that are not whole yet.
     func mayHurt(_ store: Int) -> Bool {
-        for ailing in debts.keys.sorted() where isWhole(ailing) { debts[ailing] = nil }
-        let others = debts.keys.filter { $0 != store }.count
+        let others = ailingStores() - (debts[store] == nil ? 0 : 1)
         return others + 1 <= plan.settings.writeQuorum - 1
+    }
+
+    /// Stores that were hurt and are not whole yet.
+    func ailingStores() -> Int {
+        for ailing in debts.keys.sorted() where isWhole(ailing) { debts[ailing] = nil }
+        return debts.count
     }
 
     private func isWhole(_ store: Int) -> Bool {
@@ -100,6 +105,7 @@ extension World {
             disks[store].misdirects = false
             damage(written, store, "a write is misdirected: damage")
             damage(other, store, "it hit another record: damage")
+            count(.misdirect)
             return
         }
     }

@@ -21,7 +21,10 @@ extension World {
         if !isCalm && random.chance(0.01) { takes += random.span(5, 120) }
         if case .store(.write(let writes)) = job {
             let store = process.place.index
-            if now < disks[store].slowUntil { takes += random.span(20, 400) }
+            if now < disks[store].slowUntil {
+                takes += random.span(20, 400)
+                count(.slowSync)
+            }
             if let problem = checkers.writesAre(writes) {
                 return fail("proved: store-\(store) is to write \(problem)")
             }
@@ -31,7 +34,11 @@ extension World {
     }
 
     /// True when the engine fails this time, and the world goes on as if nothing was done.
-    private var fails: Bool { plan.faults.contains(.engineError) && !isCalm && random.chance(0.01) }
+    private func fails() -> Bool {
+        guard plan.faults.contains(.engineError), !isCalm, random.chance(0.01) else { return false }
+        count(.engineError)
+        return true
+    }
 
     func finishJob(_ process: Process) {
         guard process.isWorking, !process.jobs.isEmpty else { return }
@@ -43,9 +50,17 @@ extension World {
                 drive(process, coordinator: .completed(completion))
             }
         case .shard(let action):
-            if let completion = compute(action, process) { drive(process, shard: .completed(completion)) }
-        case .store(let action): drive(process, store: .completed(touchDisk(action, process)))
-        case .worker(let action): drive(process, worker: .completed(compute(action, process)))
+            let completion = compute(action, process)
+            say("\(process.label) \(describe(action, completion))")
+            if let completion { drive(process, shard: .completed(completion)) }
+        case .store(let action):
+            let completion = touchDisk(action, process)
+            say("\(process.label) \(describe(action, completion))")
+            drive(process, store: .completed(completion))
+        case .worker(let action):
+            let completion = compute(action, process)
+            say("\(process.label) \(describe(action, completion))")
+            drive(process, worker: .completed(completion))
         }
         startJob(process)
     }
@@ -54,12 +69,12 @@ extension World {
 
     func persist(_ action: CoordinatorMachine.Action, by process: Process) -> CoordinatorMachine.Completion? {
         guard case .persist(let state, let commits, let deletes) = action else { return nil }
-        if process.isAlive && fails { return .persistFailed("the disk is gone") }
+        if process.isAlive && fails() { return .persistFailed("the disk is gone") }
         guard database.leader == process.id || plan.mutant == .ignoreLeader else { return .notLeader }
         say(
             "\(process.label) persists epoch \(state.epoch) line \(state.line) \(state.phase) committed \(state.committedStep), commits \(commits.map(\.step))"
         )
-        if let problem = checkers.persisted(commits, disks: disks) { fail(problem) }
+        if let problem = checkers.persisted(commits, disks: disks, ailing: ailingStores()) { fail(problem) }
         database.persist(state, commits: commits, deletes: deletes)
         return .persisted
     }
@@ -143,10 +158,14 @@ extension World {
         switch action {
         case .write(let writes):
             if disks[store].isFull {
+                count(.diskFull)
                 return .writeFailed(reason: "no space is left on the disk", fatal: false)
             }
             if disks[store].failsSync {
                 disks[store].failsSync = false
+                count(.syncError)
+                // What could not be synced may be there all the same, all of it or a part: its process ends.
+                if now % 2 == 0 { disks[store].write(writes) }
                 return .writeFailed(reason: "fsync failed", fatal: true)
             }
             disks[store].write(writes)
@@ -161,19 +180,18 @@ extension World {
             var bytes: [UInt8] = []
             for part in parts {
                 guard let payload = readable(part, onDisk: store, for: purpose) else {
-                    let key = StoreMachine.Key(shard: part.shard, step: part.step)
-                    return .readFailed(
-                        StoreMachine.Damage(
-                            key: key, what: "step \(part.step) of shard-\(part.shard) is damaged"), purpose)
+                    return .readFailed(part, why: "is damaged", purpose)
                 }
                 payload.withBytes { bytes.append(contentsOf: $0) }
             }
             return .read(parts, Payload(bytes), purpose)
         case .compact(let keep, _):
-            if fails { return .compactionFailed("the disk is gone") }
+            if fails() { return .compactionFailed("the disk is gone") }
             if let problem = checkers.compacts(store, keep: keep, disks[store], database) { fail(problem) }
             let isLazy = plan.faults.contains(.lazyCompaction)
-            return .compacted(freedBytes: disks[store].keep(keep, isLazy: isLazy))
+            let freed = disks[store].keep(keep, isLazy: isLazy)
+            if isLazy && freed > 0 { count(.lazyCompaction) }
+            return .compacted(freedBytes: freed)
         case .verify(let asked, let repair):
             let damages = disks[store].records.keys.sorted().filter { disks[store].records[$0]!.isDamaged }
                 .map { StoreMachine.Damage(key: $0, what: "step \($0.step) is damaged") }
@@ -186,7 +204,7 @@ extension World {
 
     private func compute(_ action: WorkerMachine.Action, _ process: Process) -> WorkerMachine.Completion {
         guard case .compute(let line, let clock, let slices) = action else { preconditionFailure("one case") }
-        if fails { return .computeFailed(line: line, clock: clock, reason: "the data is gone") }
+        if fails() { return .computeFailed(line: line, clock: clock, reason: "the data is gone") }
         let slot = process.name.index
         var parameters: [Float] = []
         for slice in slices { slice.withFloats { parameters.append(contentsOf: $0) } }

@@ -9,9 +9,13 @@ extension World {
         let next = min(now + random.span(plan.faultInterval.low, plan.faultInterval.high), plan.faultsEnd)
         queue.add(.fault, at: next)
         let kind = random.pick(plan.faults)
-        if strike(kind) { firedFaults[kind, default: 0] += 1 }
+        if strike(kind) { count(kind) }
     }
 
+    /// A fault has struck: what is merely drawn, or waits for its moment, has not.
+    func count(_ kind: FaultKind) { firedFaults[kind, default: 0] += 1 }
+
+    /// Brings trouble; true when it has struck at once.
     private func strike(_ kind: FaultKind) -> Bool {
         switch kind {
         case .killCoordinator: return killOne(.coordinator)
@@ -25,11 +29,11 @@ extension World {
         case .killMidway:
             guard let process = anyOne() else { return false }
             process.effectsLeft = random.below(12)
-            return true
+            return false
         case .pause: return pauseOne(replaced: false)
         case .replaceWhilePaused: return pauseOne(replaced: true)
         case .loss, .duplicate, .slow, .fullLink, .halfOpen, .lazyCompaction, .clockSkew, .engineError:
-            return true
+            return false
         case .slowLink: return cut(isOneWay: random.chance(0.5), delay: random.span(2, 200))
         case .cut: return cut(isOneWay: false)
         case .oneWayCut: return cut(isOneWay: true)
@@ -43,18 +47,18 @@ extension World {
         case .flip: return flip()
         case .misdirect:
             disks[random.below(disks.count)].misdirects = true
-            return true
+            return false
         case .diskFull:
             let store = random.below(disks.count)
             disks[store].isFull = true
             queue.add(.roomAgain(store: store), at: now + random.span(50, 600))
-            return true
+            return false
         case .syncError:
             disks[random.below(disks.count)].failsSync = true
-            return true
+            return false
         case .slowSync:
             disks[random.below(disks.count)].slowUntil = now + random.span(100, 2000)
-            return true
+            return false
         case .clockJump:
             guard let process = anyOne() else { return false }
             let by = random.span(5, random.pick([50, 500, 5000]))

@@ -22,7 +22,6 @@ extension World {
 
     /// Something was done to a disk that no process did.
     func diskFault(_ kind: String, _ store: Int) {
-        checkers.diskWasHurt = true
         let node = NodeID.store(store).description
         invariants.observe(
             HistoryRecord(

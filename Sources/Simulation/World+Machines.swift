@@ -71,7 +71,10 @@ extension World {
         for effect in effects {
             guard process.isAlive else { return }
             if let left = process.effectsLeft {
-                guard left > 0 else { return kill(process, cause: "killed between two effects") }
+                guard left > 0 else {
+                    count(.killMidway)
+                    return kill(process, cause: "killed between two effects")
+                }
                 process.effectsLeft = left - 1
             }
             switch effect {

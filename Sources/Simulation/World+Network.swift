@@ -28,6 +28,7 @@ extension World {
         let isFull = !isCalm && connections[route].underWay(toAcceptor) >= plan.linkCapacity
         let there = processes[receiver].place
         guard !isLost, !isFull, !isCut(process.place, there) else {
+            if isLost { count(.loss) } else if isFull { count(.fullLink) }
             say("\(process.label) → \(node): lost \(describe(body))\(isFull ? ", its queue is full" : "")")
             return
         }
@@ -41,6 +42,7 @@ extension World {
         var delay = random.span(0.05, 0.6)
         if plan.slowProbability > 0 && !isCalm && random.chance(plan.slowProbability) {
             delay += random.span(5, 300)
+            count(.slow)
         }
         delay += extraDelay(process.place, there)
         let at = connections[route].book(toAcceptor, at: now + delay)
@@ -48,6 +50,7 @@ extension World {
             .deliver(connection: route, from: process.name, to: receiver, envelope, payload), at: at)
         if plan.duplicateProbability > 0 && !isCalm && random.chance(plan.duplicateProbability) {
             connections[route].countUnderWay(toAcceptor, 1)
+            count(.duplicate)
             queue.add(
                 .deliver(connection: route, from: process.name, to: receiver, envelope, payload),
                 at: at + random.span(0, 20))
@@ -182,54 +185,5 @@ extension World {
         say("\(process.label) has its place: incarnation \(joined.incarnation)")
         begin(process, process.store?.beginnings ?? [])
         tell(process, .connected(.coordinator))
-    }
-
-    // MARK: Words
-
-    private func words(_ part: Part) -> String {
-        "shard-\(part.shard) step \(part.step) payload \(part.payloadDigest.prefix(6)) line \(part.line)"
-    }
-
-    func describe(_ body: Envelope.OneOf_Body) -> String {
-        switch body {
-        case .join(let m): "Join \(m.role)-\(m.index) pid \(m.pid)"
-        case .joined(let m): "Joined \(m.node) incarnation \(m.incarnation) view \(m.view.number)"
-        case .refused(let m): "Refused \(m.reason)"
-        case .heartbeat(let m): "Heartbeat \(m.state) step \(m.step) line \(m.line) view \(m.viewNumber)"
-        case .heartbeatReply(let m): "HeartbeatReply committed \(m.committedStep)"
-        case .view(let m):
-            "View \(m.number) epoch \(m.epoch) line \(m.line) \(m.phase) committed \(m.committedStep) resume \(m.resumeVersion) "
-                + m.restores.map { "restore shard-\($0.shard)@\($0.step) inc \($0.incarnation)" }.joined(
-                    separator: ", ")
-        case .prepared(let m): "Prepared \(m.parts.map { "\($0.step)" }.joined(separator: " "))"
-        case .restored(let m): "Restored line \(m.line) step \(m.step)"
-        case .restoreFailed(let m): "RestoreFailed line \(m.line) step \(m.step) \(m.reason)"
-        case .frozen(let m): "Frozen line \(m.line) version \(m.version)"
-        case .fence(let m): "Fence \(m.epoch) committed \(m.committedStep)"
-        case .promised(let m): "Promised \(m.epoch) parts \(m.parts.count)"
-        case .nodeExited(let m): "NodeExited \(m.node) pid \(m.pid)"
-        case .position(let m): "Position line \(m.line)"
-        case .positionReply(let m): "PositionReply version \(m.version) clock \(m.slotClock)"
-        case .pull(let m): "Pull version \(m.version)"
-        case .parameters(let m): "Parameters version \(m.version) clock \(m.slotClock)"
-        case .push(let m): "Push clock \(m.clock) want \(m.wantVersion)"
-        case .append(let m):
-            "Append \(words(m.part)) \(m.part.kind) epoch \(m.part.epoch)"
-        case .appended(let m): "Appended shard-\(m.shard) step \(m.step) payload \(m.payloadDigest.prefix(6))"
-        case .appendRefused(let m): "AppendRefused shard-\(m.shard) step \(m.step): \(m.reason)"
-        case .fetchChain(let m):
-            "FetchChain shard-\(m.shard) step \(m.step) after \(m.afterStep) request \(m.request)"
-        case .chainPart(let m):
-            "ChainPart request \(m.request) parts \(m.parts.map { "\($0.step)" }.joined(separator: " ")) last \(m.last)"
-        case .fetchFailed(let m): "FetchFailed shard-\(m.shard) step \(m.step): \(m.reason)"
-        case .inventoryRequest: "InventoryRequest"
-        case .inventory(let m): "Inventory \(m.parts.count) parts"
-        case .fetchRecord(let m):
-            "FetchRecord shard-\(m.shard) step \(m.step) payload \(m.payloadDigest.prefix(6))"
-        case .recordPart(let m): "RecordPart \(words(m.part))"
-        case .ask(let m): "Ask \(m.what)"
-        case .answer: "Answer"
-        case .notice(let m): "Notice \(m.json)"
-        }
     }
 }

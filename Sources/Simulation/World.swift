@@ -181,6 +181,7 @@ final class World {
         let process = Process(
             id: processes.count, place: place,
             clock: NodeClock(offset: random.span(0, 1_000_000), skew: skew))
+        if skew != 0 { count(.clockSkew) }
         processes.append(process)
         say("\(place)#\(process.id) starts")
         if place == .coordinator {
@@ -233,6 +234,7 @@ final class World {
             && (connections[connection].dialer == process.id
                 || connections[connection].acceptor == process.id)
         {
+            if isHalfOpen { count(.halfOpen) }
             queue.add(
                 .closed(connection: connection),
                 at: now + (isHalfOpen ? random.span(100, 2500) : random.span(0.1, 5)))

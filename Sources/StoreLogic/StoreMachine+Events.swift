@@ -244,7 +244,8 @@ extension StoreMachine {
             }
             diskRefused(reason, into: &effects)
         case .read(let parts, let payload, let purpose): answerRead(parts, payload, purpose, into: &effects)
-        case .readFailed(let damage, let purpose): readFailed(damage, purpose, at: now, into: &effects)
+        case .readFailed(let part, let why, let purpose):
+            readFailed(part, why, purpose, at: now, into: &effects)
         case .compacted(let freedBytes):
             compacting = false
             if freedBytes > 0 { effects.report(.debug, "compaction", "freed \(freedBytes) bytes") }

@@ -108,15 +108,23 @@ extension StoreMachine {
     }
 
     mutating func readFailed(
-        _ damage: Damage, _ purpose: ReadPurpose, at now: Instant, into effects: inout Effects<Action>
+        _ part: Part, _ why: String, _ purpose: ReadPurpose, at now: Instant,
+        into effects: inout Effects<Action>
     ) {
-        effects.report(.error, "damage", damage.what)
-        let key = damage.key ?? Key(shard: 0, step: 0)
-        markDamaged(key, at: now)
+        let key = Key(shard: part.shard, step: part.step)
+        var reason = "step \(part.step) of shard-\(part.shard) \(why)"
+        // While the read waited for the disk, a later timeline's record may have taken the place, or retention freed it:
+        // what stands there now is whole for all that is known.
+        if index[key]?.payloadDigest == part.payloadDigest {
+            effects.report(.error, "damage", reason)
+            markDamaged(key, at: now)
+        } else if damaged[key] == nil {
+            reason = "step \(part.step) of shard-\(part.shard) is not here any more"
+        }
         switch purpose {
         case .chain(let request, let asker, _), .record(let request, let asker):
             refuseFetch(
-                request: request, shard: key.shard, step: key.step, reason: damage.what, to: asker,
+                request: request, shard: key.shard, step: key.step, reason: reason, to: asker,
                 into: &effects)
         }
     }

@@ -61,7 +61,8 @@ public struct StoreMachine: Machine {
         case written
         case writeFailed(reason: String, fatal: Bool)
         case read([Part], Payload, ReadPurpose)
-        case readFailed(Damage, ReadPurpose)
+        /// What was asked for could not be read as it was written: it is damaged, or made way for another record meanwhile.
+        case readFailed(Part, why: String, ReadPurpose)
         case compacted(freedBytes: UInt64)
         case compactionFailed(String)
         case verified(asked: UInt64, checked: Int, damages: [Damage], repair: Bool)

@@ -43,7 +43,8 @@ struct HistoryCommand: ParsableCommand {
             let plan = try RunDescription(
                 configuration: try readConfiguration(directory.configurationPath)
             ).plan()
-            let isExact = plan.codec.kind == .exact && plan.slotCodec.kind == .exact
+            let isExact =
+                plan.codec.kind == .exact && plan.slotCodec.kind == .exact && plan.selection == nil
             var suite = InvariantSuite(RunFacts(plan.settings, isExact: isExact), order: .perProcess)
             for record in histories.records { suite.observe(record) }
             suite.settle()

@@ -19,6 +19,8 @@ struct SimulateCommand: ParsableCommand {
             Examples:
               varve simulate --seeds 100000
               varve simulate --seed 186 --trace
+              varve simulate --mutant epoch-unchecked --seeds 2000
+              varve simulate --mutant epoch-unchecked --seed 194 --trace
             """
     )
 
@@ -43,7 +45,7 @@ struct SimulateCommand: ParsableCommand {
     @Flag(help: "Print every message, decision and fault of the run.")
     var trace = false
 
-    @Option(help: ArgumentHelp("Build in a mistake: a check must find it.", valueName: "name"))
+    @Option(help: ArgumentHelp("Build in a mistake, and say how many seeds it takes until a check finds it.", valueName: "name"))
     var mutant: Mutant?
 
     @Flag(help: "For every mistake, how many seeds it takes until a check finds it; --seeds at most.")
@@ -56,8 +58,9 @@ struct SimulateCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
-        guard !mutants || mutant == nil && !trace else {
-            throw ValidationError("--mutants runs them all, without a trace")
+        guard !mutants || mutant == nil && !trace && !json && !digest else {
+            throw ValidationError(
+                "--mutants runs them all and prints a table: no --mutant, --trace, --json or --digest with it")
         }
         guard seeds > 0, seeds <= 100_000_000, seed <= UInt64.max - seeds else {
             throw ValidationError("--seeds must be 1 to 100000000, and the last seed below 2^64")
@@ -75,17 +78,20 @@ struct SimulateCommand: ParsableCommand {
 
     func run() throws {
         if mutants {
-            return try SimulateMutants.run(Mutant.allCases, seeds: seed..<seed + seeds, steps: steps)
+            return try SimulateMutants.run(
+                Mutant.allCases, seeds: seed..<seed + seeds, steps: steps, size: size)
         }
-        if let mutant, !trace {
-            return try SimulateMutants.run([mutant], seeds: seed..<seed + seeds, steps: steps)
+        if let mutant, !trace, !json, !digest {
+            return try SimulateMutants.run(
+                [mutant], seeds: seed..<seed + seeds, steps: steps, size: size)
         }
         let wanted = jobs ?? ProcessInfo.processInfo.activeProcessorCount
         let threads = trace ? 1 : min(wanted, Int(min(seeds, 1024)))
         let progress = ProgressWriter()
         let shows = seeds > 1 && !json && !trace && Terminal(descriptor: STDERR_FILENO).isTerminal
         let sweep = SimulationSweep(
-            seeds: seed..<seed + seeds, steps: steps, size: size, digests: digest, maxFailures: maxFailures)
+            seeds: seed..<seed + seeds, steps: steps, size: size, mutant: mutant, digests: digest,
+            maxFailures: maxFailures)
         let began = ContinuousClock.now
         // A long sweep that is stopped tells what it has found so far.
         let stop = seeds > 1 ? StopSignal() : nil
@@ -156,7 +162,8 @@ struct SimulateCommand: ParsableCommand {
 
     private func replay(_ seed: UInt64) -> String {
         "varve simulate --seed \(seed)" + (steps.map { " --steps \($0)" } ?? "")
-            + (size == .any ? "" : " --size \(size.rawValue)") + " --trace"
+            + (size == .any ? "" : " --size \(size.rawValue)")
+            + (mutant.map { " --mutant \($0.rawValue)" } ?? "") + " --trace"
     }
 
     private func hex(_ number: UInt64) -> String {

@@ -25,12 +25,17 @@ final class SimulationSweep: Sendable {
     private let seeds: Range<UInt64>
     private let steps: UInt64?
     private let size: ClusterSize
+    private let mutant: Mutant?
     private let digests: Bool
     private let maxFailures: Int
     private let state: Mutex<State>
 
-    init(seeds: Range<UInt64>, steps: UInt64?, size: ClusterSize, digests: Bool, maxFailures: Int) {
+    init(
+        seeds: Range<UInt64>, steps: UInt64?, size: ClusterSize, mutant: Mutant?, digests: Bool,
+        maxFailures: Int
+    ) {
         self.seeds = seeds
+        self.mutant = mutant
         self.steps = steps
         self.size = size
         self.digests = digests
@@ -80,11 +85,13 @@ final class SimulationSweep: Sendable {
         var digest: UInt64 = 0
         let outcome: Outcome
         if digests {
-            (outcome, digest) = Simulation.digest(seed: seed, steps: steps, size: size)
+            (outcome, digest) = Simulation.digest(seed: seed, steps: steps, mutant: mutant, size: size)
         } else if trace {
-            outcome = Simulation.run(seed: seed, steps: steps, size: size) { print($0) }
+            outcome = Simulation.run(seed: seed, steps: steps, mutant: mutant, size: size) {
+                print($0)
+            }
         } else {
-            outcome = Simulation.run(seed: seed, steps: steps, size: size)
+            outcome = Simulation.run(seed: seed, steps: steps, mutant: mutant, size: size)
         }
         state.withLock { state in
             state.totals.seeds += 1

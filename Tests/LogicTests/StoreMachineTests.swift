@@ -194,8 +194,7 @@ import Wire
             return
         }
         #expect(parts == [part])
-        let damage = StoreMachine.Damage(key: .init(shard: 0, step: 5), what: "checksum")
-        let failed = store.complete(.readFailed(damage, purpose))
+        let failed = store.complete(.readFailed(part, why: "is torn", purpose))
         #expect(failed.said(.error, "damage"))
         let isRefused = failed.sent.contains { sent in
             guard case .fetchFailed(let failure) = sent.body else { return false }
@@ -238,8 +237,7 @@ import Wire
             Issue.record("a read was expected")
             return
         }
-        let damage = StoreMachine.Damage(key: .init(shard: 0, step: 5), what: "checksum")
-        let fetch = try #require(fetches(store.complete(.readFailed(damage, purpose))).first)
+        let fetch = try #require(fetches(store.complete(.readFailed(old, why: "is torn", purpose))).first)
         let newer = makePart(step: 5, epoch: 2, line: old.line + 1, digest: "q")
         _ = store.receive(makeAppend(newer), from: .shard(0), payload: tensor(2))
         var record = RecordPart()
@@ -249,6 +247,28 @@ import Wire
         let written = store.complete(.written)
         #expect(acks(written).map(\.payloadDigest) == ["q5"])
         #expect(writes(written).isEmpty)
+        #expect(store.machine.records.values.map(\.payloadDigest) == ["q5"])
+    }
+
+    /// A read waits for the disk behind the write of the record that takes the place.
+    @Test func whatMadeWayForAnotherRecordIsNotDamaged() throws {
+        let old = makePart(step: 5)
+        var store = makeStore(found: .init(promisedEpoch: 1, parts: [old]))
+        let newer = makePart(step: 5, epoch: 2, line: old.line + 1, digest: "q")
+        _ = store.receive(makeAppend(newer), from: .shard(0), payload: tensor(2))
+        var fetch = FetchRecord()
+        fetch.request = 7
+        fetch.step = 5
+        fetch.payloadDigest = old.payloadDigest
+        let asked = store.receive(.fetchRecord(fetch), from: .store(1))
+        guard case .read(_, let purpose)? = asked.actions.first else {
+            Issue.record("a read was expected")
+            return
+        }
+        #expect(acks(store.complete(.written)).map(\.payloadDigest) == ["q5"])
+        let failed = store.complete(.readFailed(old, why: "has a frame of another digest", purpose))
+        #expect(!failed.said(.error, "damage"))
+        #expect(failed.sent.count == 1 && failed.sent.first?.to == .store(1))
         #expect(store.machine.records.values.map(\.payloadDigest) == ["q5"])
     }
 

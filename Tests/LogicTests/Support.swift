@@ -48,8 +48,7 @@ extension Driver<StoreMachine> {
         let reads = hear(.fetchChain(fetch), from: .shard(Int(part.shard))).actions()
         let purpose = try #require(
             reads.compactMap { if case .read(_, let purpose) = $0 { purpose } else { nil } }.first)
-        let key = StoreMachine.Key(shard: part.shard, step: part.step)
-        return tell(.completed(.readFailed(StoreMachine.Damage(key: key, what: "torn"), purpose)))
+        return tell(.completed(.readFailed(part, why: "is torn", purpose)))
     }
 }
 
