@@ -29,9 +29,8 @@ extension CoordinatorMachine {
             effects.send(.view(view), to: asker)
             answer("{}")
         case "events":
-            let isNew = followers[asker] == nil
+            // Also what a follower was told of and did not hear: its connection may have been another then.
             followers[asker] = now
-            guard isNew else { return }
             for (number, json) in notices where number > ask.after {
                 var notice = Notice()
                 notice.number = number
@@ -82,6 +81,11 @@ extension CoordinatorMachine {
         }
         let reached =
             liveness.filter { $0.key.role == .shard || $0.key.role == .worker }.map(\.value.step).max() ?? 0
+        if stopDeadline != nil, reached <= durable.targetStep {
+            // Nobody has passed it; slow steps take longer than this patience.
+            stopDeadline = now + .milliseconds(3_000)
+            return
+        }
         let margin = UInt64(max(4, (stepsPerSecond * 0.4).rounded(.up)))
         // An earlier target may have been passed before it was heard, so only the end of the run is a limit.
         let target = min(max(reached, newestStep) + margin, max(settings.steps, 1))

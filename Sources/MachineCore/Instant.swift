@@ -20,6 +20,8 @@ public struct Instant: Sendable, Hashable, Comparable {
         public var nanoseconds: UInt64
         public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
         public static func milliseconds(_ count: Int) -> Span { Span(nanoseconds: UInt64(count) * 1_000_000) }
+        /// How long so many bytes take on a slow link, at 10 MB/s.
+        public static func transfer(of bytes: UInt64) -> Span { Span(nanoseconds: min(bytes, 1 << 40) * 100) }
         public static func < (a: Span, b: Span) -> Bool { a.nanoseconds < b.nanoseconds }
         public var milliseconds: Double { Double(nanoseconds) / 1e6 }
     }

@@ -20,6 +20,8 @@ package enum Mutation: String, Sendable, Hashable, CaseIterable {
     case repairOverwrites = "repair-overwrites"
     /// A peer is given a record that is known to be damaged.
     case repairFromCorrupt = "repair-from-corrupt"
+    /// Any number of records waits to be fetched.
+    case repairsUnlimited = "repairs-unlimited"
 
     // A shard's decisions.
     /// One acknowledgement fewer than the write quorum makes a part durable.
@@ -34,6 +36,8 @@ package enum Mutation: String, Sendable, Hashable, CaseIterable {
     case gradientsReversed = "gradients-reversed"
     /// Any number of checkpoints may be under way while training goes on.
     case lagIgnored = "lag-ignored"
+    /// All replicas are named as holders of a part when a quorum has it.
+    case holdersInvented = "holders-invented"
 
     // A worker's decisions.
     /// Parameters of any version count as those that were asked for.

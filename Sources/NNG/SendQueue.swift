@@ -1,6 +1,6 @@
 /// Messages that wait to leave, with limits in number, bytes and time.
 ///
-/// Invariant: `bytes` is the sum of the bodies in `items`; deadlines are in order, since all have the same length.
+/// Invariant: `bytes` is the sum of the bodies in `items`; deadlines are in order.
 struct SendQueue {
     struct Item {
         var buffer: MessageBuffer
@@ -9,6 +9,9 @@ struct SendQueue {
 
     private var items = FIFO<Item>()
     private(set) var bytes = 0
+    private var lastDeadline = Monotonic.now
+    /// What a slow link carries in a millisecond, at 10 MB/s.
+    private static let bytesPerMillisecond = 10_000
 
     var count: Int { items.count }
     var isEmpty: Bool { items.isEmpty }
@@ -16,8 +19,10 @@ struct SendQueue {
     /// Takes the buffer, unless the limits are reached.
     mutating func append(_ buffer: MessageBuffer, _ settings: EndpointSettings) -> Bool {
         guard items.count < settings.sendQueueLimit, bytes < settings.sendQueueBytes else { return false }
-        let deadline = Monotonic.now.adding(milliseconds: settings.sendDeadlineMilliseconds)
-        append(Item(buffer: buffer, deadline: deadline))
+        // Each has the time that what is ahead of it takes, so that a large packet crosses a slow link whole.
+        let patience = settings.sendDeadlineMilliseconds + bytes / SendQueue.bytesPerMillisecond
+        lastDeadline = max(lastDeadline, Monotonic.now.adding(milliseconds: patience))
+        append(Item(buffer: buffer, deadline: lastDeadline))
         return true
     }
 

@@ -63,6 +63,16 @@ public struct CoordinatorOptions: Sendable {
     }
 }
 
+/// A run's checkpoints are of another number of shards than its configuration.
+struct LayoutError: Error, CustomStringConvertible {
+    var shards: Int
+    var committed: Manifest
+
+    var description: String {
+        "the configuration has \(shards) shards, and step \(committed.step) was committed by \(committed.parts.count); put it back as it was"
+    }
+}
+
 /// Coordinates a run until the process is stopped or replaced. Blocks.
 ///
 /// - Parameter description: what every node that joins is told.
@@ -77,6 +87,9 @@ public func runCoordinator(
         var manifest = try Manifest(serializedBytes: row.manifest)
         manifest.pinned = row.pinned
         return manifest
+    }
+    if let last = manifests.max(by: { $0.step < $1.step }), last.parts.count != plan.settings.shards {
+        throw LayoutError(shards: plan.settings.shards, committed: last)
     }
     var machine = CoordinatorMachine(
         run: options.run, settings: plan.settings, configuration: description, state: state,

@@ -41,6 +41,9 @@ private struct ShardEngine: Engine {
     }
 
     private func restore(_ link: ShardMachine.ChainLink) -> ShardMachine.Completion {
+        func failed(_ reason: String, isLoss: Bool = true) -> ShardMachine.Completion {
+            .restoreFailed(line: link.line, reason: reason, isLoss: isLoss)
+        }
         do {
             var offset = 0
             for (index, part) in link.parts.enumerated() {
@@ -49,19 +52,18 @@ private struct ShardEngine: Engine {
                     try state.restoreFrame($0, isFirst: link.isFirst && index == 0)
                 }
                 guard state.reconstructionDigest?.description == part.stateDigest else {
-                    return .restoreFailed(
-                        line: link.line, reason: "step \(part.step) leads to another digest than stated")
+                    return failed("step \(part.step) leads to another digest than stated")
                 }
                 offset += count
             }
-        } catch { return .restoreFailed(line: link.line, reason: "\(error)") }
-        guard let last = link.parts.last else {
-            return .restoreFailed(line: link.line, reason: "an empty chain")
-        }
+        } catch let error as CodecError where error.kind == .layoutMismatch {
+            // It is whole, and not of this configuration: no reason to give a checkpoint up.
+            return failed("\(error)", isLoss: false)
+        } catch { return failed("\(error)") }
+        guard let last = link.parts.last else { return failed("an empty chain") }
         guard link.isLast else { return .linkRestored(line: link.line, step: last.step) }
         guard state.reconstructionDigest?.description == link.stateDigest else {
-            return .restoreFailed(
-                line: link.line, reason: "the chain does not lead to the digest of the manifest")
+            return failed("the chain does not lead to the digest of the manifest")
         }
         let parameters = state.adoptReconstruction(version: link.resumeVersion)
         return .restored(

@@ -14,8 +14,17 @@ public struct StoreDisk {
     public var found = StoreMachine.Found()
     public var findings: [Finding] = []
 
-    public static func open(directory: String, readOnly: Bool) throws(StorageError) -> StoreDisk {
+    /// By which a directory knows whose it is: another store's, or another run's, is refused.
+    static func identity(run: String, store: Int) -> UInt64 {
+        Array("\(run)/\(NodeID.store(store))".utf8).withUnsafeBytes { Digest.of($0).low } | 1
+    }
+
+    /// - Parameter identity: whose directory it must be; nil: whoever's it is.
+    public static func open(directory: String, readOnly: Bool, identity: UInt64? = nil)
+        throws(StorageError) -> StoreDisk
+    {
         var options = SegmentLogOptions()
+        options.storeID = identity
         options.segmentBytes = 16 << 20
         options.readOnly = readOnly
         let (log, records, findings) = try SegmentLog.open(directory: directory, options: options)

@@ -160,7 +160,9 @@ private final class StoreEngine: Engine {
 public func runStore(_ place: Place, plan: RunPlan, directory: String, log: Logger, stop: StopSignal) throws
     -> RoleEnd
 {
-    let disk = try StoreDisk.open(directory: directory, readOnly: false)
+    let disk = try StoreDisk.open(
+        directory: directory, readOnly: false,
+        identity: StoreDisk.identity(run: place.identity.run, store: place.identity.node.index))
     for finding in disk.findings { log.warning("disk: \(finding.description)") }
     let machine = StoreMachine(
         membership: Membership(

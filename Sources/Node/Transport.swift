@@ -98,7 +98,11 @@ public final class Transport: Sendable {
         guard let packet = decode(message, assembly), let sender = NodeID(packet.envelope.from) else {
             return
         }
-        let isNew = state.withLock { $0.routes.updateValue(peer, forKey: sender) != peer }
+        let (isNew, link) = state.withLock { state in
+            (state.routes.updateValue(peer, forKey: sender) != peer, state.links[sender])
+        }
+        // A peer that dials us, too, may answer over its own connection.
+        link?.assembly.silence.withLock { $0.unanswered = nil }
         if isNew { deliver(.connected(sender)) }
         deliver(.packet(packet, from: sender))
     }
@@ -161,7 +165,10 @@ public final class Transport: Sendable {
         DispatchQueue.global().async { for dialer in old { dialer.close() } }
     }
 
-    public func connect(_ node: NodeID, _ url: String) {
+    public func connect(_ node: NodeID, _ url: String) { connect(node, url, replacing: nil) }
+
+    /// - Parameter silent: the link that is made anew, if it is still the one that counts.
+    private func connect(_ node: NodeID, _ url: String, replacing silent: Dialer?) {
         let assembly = Assembly()
         do throws(NNGError) {
             let dialer = try Dialer(
@@ -182,6 +189,8 @@ public final class Transport: Sendable {
                 })
             let stale = state.withLock { state -> Dialer? in
                 let stale = state.links[node]?.dialer
+                // A view that came meanwhile knows a newer address, or none.
+                if let silent, stale !== silent { return dialer }
                 state.links[node] = Link(dialer: dialer, url: url, assembly: assembly)
                 return stale
             }
@@ -189,10 +198,12 @@ public final class Transport: Sendable {
         } catch { log.error("can't dial \(node) at \(url): \(error)") }
     }
 
-    private func redial(_ node: NodeID, _ url: String) {
+    private func redial(_ node: NodeID, _ silent: Link) {
         log.warning("\(node) has not answered for seconds: its connection is made anew")
         // Closing may take up to its deadline: nobody waits for it.
-        DispatchQueue.global().async { [weak self] in self?.connect(node, url) }
+        DispatchQueue.global().async { [weak self] in
+            self?.connect(node, silent.url, replacing: silent.dialer)
+        }
     }
 
     // MARK: Sending
@@ -221,7 +232,7 @@ public final class Transport: Sendable {
         if let link {
             let size = head.count + (payload?.count ?? 0)
             if link.assembly.silence.withLock({ $0.isTooLong(sending: size, at: .now) }) {
-                redial(node, link.url)
+                redial(node, link)
             }
             return pieces.send(head: head, payload: payload) { link.dialer.send(parts: $0) }
         }

@@ -20,11 +20,13 @@ public struct Verification {
         public var repaired = 0
     }
 
+    private let run: String
     private let plan: RunPlan
     private let manifests: [Manifest]
     private let directories: [String]
 
-    public init(plan: RunPlan, databasePath: String, storeDirectories: [String]) throws {
+    public init(run: String, plan: RunPlan, databasePath: String, storeDirectories: [String]) throws {
+        self.run = run
         self.plan = plan
         directories = storeDirectories
         manifests = try ModelReader.manifests(databasePath: databasePath)
@@ -39,7 +41,11 @@ public struct Verification {
                 report.corrupt.append(Item(store: index, what: "the directory is not there"))
                 continue
             }
-            do { disks[index] = try StoreDisk.open(directory: directory, readOnly: !repair) } catch {
+            do {
+                disks[index] = try StoreDisk.open(
+                    directory: directory, readOnly: !repair,
+                    identity: StoreDisk.identity(run: run, store: index))
+            } catch {
                 report.corrupt.append(Item(store: index, what: "\(error)"))
             }
         }

@@ -37,7 +37,8 @@ extension ShardMachine {
         guard mayAppend else { return }
         for position in inFlight.indices where now >= inFlight[position].resendAt {
             inFlight[position].part.epoch = identity.epoch
-            inFlight[position].resendAt = now + settings.retry
+            inFlight[position].resendAt =
+                now + settings.retry + .transfer(of: inFlight[position].part.encodedBytes)
             let missing = replicas.filter { !inFlight[position].acks.contains($0) }
             send(inFlight[position], to: missing, into: &effects)
         }
@@ -64,7 +65,8 @@ extension ShardMachine {
         while let position = nextDurable {
             let first = inFlight.remove(at: position)
             var part = first.part
-            part.stores = first.acks.map { UInt32($0.index) }.sorted()
+            let holders = settings.mutation == .holdersInvented ? replicas : Array(first.acks)
+            part.stores = holders.map { UInt32($0.index) }.sorted()
             part.commitNanoseconds = now.since(first.began).nanoseconds
             prepared.append(part)
             newest = part.step

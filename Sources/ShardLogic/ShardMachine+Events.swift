@@ -87,9 +87,9 @@ extension ShardMachine {
                 version: restoring.resumeVersion)
             effects.report(.info, "restore", "step \(step) is restored, digest \(digest)")
             tellRestored(step: Int64(step), stateDigest: digest, into: &effects)
-        case .restoreFailed(let line, let reason):
+        case .restoreFailed(let line, let reason, let isLoss):
             guard case .restoring(let restoring) = state, restoring.line == line else { return }
-            sourceFailed(restoring, reason: reason, definite: true, at: now, into: &effects)
+            sourceFailed(restoring, reason: reason, definite: isLoss, at: now, into: &effects)
         }
     }
 

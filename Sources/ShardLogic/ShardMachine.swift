@@ -41,7 +41,8 @@ public struct ShardMachine: Machine {
         case encoded(Part, frame: Payload)
         case linkRestored(line: UInt64, step: UInt64)
         case restored(line: UInt64, step: UInt64, stateDigest: String, parameters: Payload)
-        case restoreFailed(line: UInt64, reason: String)
+        /// `isLoss`: what the store gave is not what was asked for; else the fault may be here.
+        case restoreFailed(line: UInt64, reason: String, isLoss: Bool)
     }
 
     enum State: Sendable {

@@ -29,6 +29,8 @@ struct Plan: Sendable {
     /// Clocks run this many 1024ths too fast or too slow, at most.
     var clockSkew: Int
     var mutant: Mutant?
+    /// Stores fetch few records at a time, and tell of few in one answer.
+    var storesAreNarrow: Bool { seed % 5 == 3 }
 
     /// - Parameters:
     ///   - onlyFaults: these and no others instead of those that the seed draws.
@@ -77,7 +79,7 @@ struct Plan: Sendable {
     }
 
     /// Policies of checkpoints that seeds did not know at first. They come from numbers of their own, so that every other
-    /// seed means what it always did: `KeptSeedsTests` holds none of those that draw one.
+    /// seed means what it always did.
     private mutating func drawPolicy() {
         var random = SimulationRandom(seed: seed &* 0x9FB2_1C65_1E98_DF25 &+ 386)
         switch random.unit() {
@@ -175,7 +177,7 @@ struct Plan: Sendable {
         let names = faults.map(\.rawValue).joined(separator: " ")
         let ordered = orders.map(\.rawValue).joined(separator: " ")
         return
-            "\(s.shards) shards, \(s.workers) workers, \(s.stores) stores, R \(s.replicas), W \(s.writeQuorum), \(mode), "
+            "\(s.shards) shards, \(s.workers) workers, \(s.stores) \(storesAreNarrow ? "narrow " : "")stores, R \(s.replicas), W \(s.writeQuorum), \(mode), "
             + "\(s.steps) steps, every \(s.checkpointEvery), base \(s.baseEvery), lag \(s.maxLag), "
             + "keep \(s.keepLast)/\(s.keepEvery), \(s.partialRecovery ? "partial" : "rollback"), "
             + "\(codec.kind) \(codec.entropy)\(policy), \(optimizer), \(elements) elements; "

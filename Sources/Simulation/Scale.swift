@@ -265,7 +265,7 @@ public final class Scale {
                 part.rawBytes = 4
                 completion = .encoded(part, frame: frame)
             case .restore(let link):
-                completion = .restoreFailed(line: link.line, reason: "nothing is lost here")
+                completion = .restoreFailed(line: link.line, reason: "nothing is lost here", isLoss: false)
             }
             queue.add(.shardDone(index, completion), at: now + takes)
         }

@@ -135,7 +135,9 @@ extension World {
                     try addDeltaAgain(to: state, before: before)
                 }
             } catch {
-                return .restoreFailed(line: link.line, reason: "step \(part.step): \(error)")
+                return .restoreFailed(
+                    line: link.line, reason: "step \(part.step): \(error)",
+                    isLoss: error.kind != .layoutMismatch)
             }
         }
         let last = link.parts.last?.step ?? 0
@@ -143,7 +145,8 @@ extension World {
         let digest = state.reconstructionDigest?.description ?? ""
         guard digest == link.stateDigest || plan.mutant == .linkSkipped || plan.mutant == .deltaTwice else {
             return .restoreFailed(
-                line: link.line, reason: "the chain leads to \(digest), not to \(link.stateDigest)")
+                line: link.line, reason: "the chain leads to \(digest), not to \(link.stateDigest)",
+                isLoss: true)
         }
         var parameters = state.adoptReconstruction(version: link.resumeVersion)
         if plan.mutant == .wrongRestore { parameters = withWrongValue(parameters) }

@@ -177,7 +177,9 @@ extension World {
             let found = found(onDisk: node.index, seesDamage: random.chance(0.5))
             var own = StoreMachine.Settings(
                 stores: settings.stores, replicas: settings.replicas,
-                maxAnswerBytes: random.pick([200, 2000, 1 << 20]), retry: settings.retry)
+                maxAnswerBytes: random.pick([200, 2000, 1 << 20]),
+                maxRepairs: plan.storesAreNarrow ? 5 : 4096, maxInventory: plan.storesAreNarrow ? 7 : 8192,
+                retry: settings.retry)
             own.mutation = settings.mutation
             process.store = StoreMachine(membership: membership, settings: own, found: found)
         case .coordinator, .tool: return

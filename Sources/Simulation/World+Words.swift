@@ -45,11 +45,13 @@ extension World {
     func describe(_ action: ShardMachine.Action, _ completion: ShardMachine.Completion?) -> String {
         switch (action, completion) {
         case (.initialize(let line), _): "begins from the seed on line \(line)"
-        case (.apply(let version, let gradients), _): "applies \(gradients.count) gradients: version \(version)"
+        case (.apply(let version, let gradients), _):
+            "applies \(gradients.count) gradients: version \(version)"
         case (.encode(let step, _), .encoded(let part, let frame)):
-            "encodes step \(step) as \(part.kind): payload \(part.payloadDigest.prefix(6)), \(frame.count) bytes"
+            "encodes step \(step) as \(part.kind): payload \(part.payloadDigest.prefix(6)), "
+                + "\(frame.count) bytes"
         case (.encode(let step, _), _): "can't encode step \(step)"
-        case (.restore(let link), .restoreFailed(_, let reason)):
+        case (.restore(let link), .restoreFailed(_, let reason, _)):
             "can't restore line \(link.line): \(reason)"
         case (.restore(let link), _):
             "restores \(link.parts.map { "\($0.kind) \($0.step)" }.joined(separator: ", ")) on line \(link.line)"

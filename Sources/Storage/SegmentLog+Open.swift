@@ -58,6 +58,8 @@ struct LogRecovery<Files: LogFileSystem> {
         if let last = scans.indices.last {
             for index in scans.indices.dropLast() { judgeSealed(index) }
             try judgeLast(last)
+            // A crash may have come between a segment's name and the sync of its directory.
+            if !log.options.readOnly { try log.syncDirectory() }
         }
         log.nextOrder = highestOrder + 1
         try compareWithCatalogue()
@@ -211,6 +213,7 @@ struct LogRecovery<Files: LogFileSystem> {
             let length = max(scan.syncedTo, scan.lastNonzeroEnd, scan.end)
             log.sealed[scan.segment] = .init(lengthBytes: length, hasDamage: !found.isEmpty)
             noteTornTail(scan)
+            if !log.options.readOnly { try syncRetired(path) }
             return
         }
         let file = try log.calling(path) { () throws(SystemCallFailure) in
@@ -228,6 +231,16 @@ struct LogRecovery<Files: LogFileSystem> {
         }
         // What was read may so far be only in memory; it counts from here on, so it has to be durable.
         try log.sync()
+    }
+
+    /// The sound records of a damaged segment count, too.
+    private func syncRetired(_ path: String) throws(StorageError) {
+        guard log.options.fsync == .real else { return }
+        try log.calling(path) { () throws(SystemCallFailure) in
+            let file = try log.files.open(path, .readWrite)
+            defer { log.files.close(file) }
+            try log.files.syncData(file)
+        }
     }
 
     private mutating func noteTornTail(_ scan: SegmentScan) {

@@ -65,7 +65,7 @@ public enum StorageError: Error, Sendable, Hashable, CustomStringConvertible {
         case .tooLarge(let path, let length, let limit):
             "a length of \(length) bytes in \(path) is above the limit of \(limit) bytes; raise the limit or split it"
         case .wrongStore(let path, let found, let expected):
-            "\(path) belongs to store \(hex(found)), not to \(hex(expected)); point the node at its own directory"
+            "\(path) belongs to another store or another run (\(hex(found)), expected \(hex(expected))); point the node at its own directory, or at an empty one"
         case .unsupportedVersion(let path, let version):
             "\(path) has format version \(version), which this program does not know; use a newer varve"
         case .inUse(let path):

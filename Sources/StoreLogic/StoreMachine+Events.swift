@@ -27,12 +27,7 @@ extension StoreMachine {
             receiveAppend(append.part, packet: packet, from: sender, into: &effects)
         case .fetchChain(let fetch): serveChain(fetch, to: sender, into: &effects)
         case .fetchRecord(let fetch): serveRecord(fetch, to: sender, into: &effects)
-        case .inventoryRequest(let request):
-            var inventory = Inventory()
-            inventory.request = request.request
-            inventory.parts = index.values.sorted { ($0.shard, $0.step) < ($1.shard, $1.step) }
-            inventory.committedStep = committedStep
-            effects.send(.inventory(inventory), to: sender)
+        case .inventoryRequest(let request): serveInventory(request, to: sender, into: &effects)
         case .inventory(let inventory): takeInventory(inventory, from: sender, at: now, into: &effects)
         case .recordPart(let record):
             takeRecord(record, payload: packet.payload, from: sender, at: now, into: &effects)

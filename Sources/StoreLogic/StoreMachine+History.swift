@@ -57,7 +57,7 @@ extension StoreMachine {
     public var held: [Held] {
         [
             Held("bytes that wait for the disk", queuedBytes, limit: settings.maxQueuedBytes),
-            Held("repairs", repairs.count, limit: 4096),
+            Held("repairs", repairs.count, limit: settings.maxRepairs),
         ]
     }
 }

@@ -22,15 +22,23 @@ extension StoreMachine {
             repairs[key]?.deadline = min(known.deadline, now)
             return
         }
-        guard repairs.count < 4096 else { return }
+        guard repairs.count < settings.maxRepairs || settings.mutation == .repairsUnlimited else {
+            lacksRoom = true
+            return
+        }
         repairs[key] = Repair(part: part, deadline: now, request: 0)
     }
 
     /// Nothing is missing but what is likely to come by itself.
-    var lacksNothing: Bool { repairs.missed == 0 }
+    var lacksNothing: Bool { repairs.missed == 0 && !lacksRoom }
 
     mutating func checkTimers(at now: Instant, into effects: inout Effects<Action>) {
         if !repairs.isEmpty { askForRepairs(at: now, into: &effects) }
+        if lacksRoom && repairs.count <= settings.maxRepairs / 2 && inventoriesMissing.isEmpty {
+            refreshInventories(at: now)
+            // With nobody to ask it stays known that something is missing.
+            lacksRoom = inventoriesMissing.isEmpty
+        }
         if let due = inventoryDue, now >= due { askInventories(at: now, into: &effects) }
         if !verifications.isEmpty { settleVerifications(at: now, into: &effects) }
         if membership.heartbeatIsDue(at: now) { sendHeartbeat(at: now, into: &effects) }
@@ -61,7 +69,7 @@ extension StoreMachine {
         repair.triedPeers.insert(peer)
         repair.request = nextRequest
         nextRequest += 1
-        repair.deadline = now + settings.retry + Self.transferTime(repair.part.encodedBytes)
+        repair.deadline = now + settings.retry + .transfer(of: repair.part.encodedBytes)
         repair.isExpected = false
         repairs[key] = repair
         var fetch = FetchRecord()
@@ -70,11 +78,6 @@ extension StoreMachine {
         fetch.step = key.step
         fetch.payloadDigest = repair.part.payloadDigest
         effects.send(.fetchRecord(fetch), to: peer)
-    }
-
-    /// How long a record takes on a slow link, at 10 MB/s.
-    static func transferTime(_ bytes: UInt64) -> Instant.Span {
-        Instant.Span(nanoseconds: min(bytes, 1 << 40) * 100)
     }
 
     mutating func repairFailed(
@@ -215,8 +218,21 @@ extension StoreMachine {
     mutating func takeInventory(
         _ inventory: Inventory, from peer: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard inventory.request >= inventoryRound, inventoriesMissing.remove(peer) != nil else { return }
-        if inventoriesMissing.isEmpty { inventoryDue = nil }
+        guard inventory.request >= inventoryRound, inventoriesMissing.contains(peer) else { return }
+        if inventory.moreFollow, let last = inventory.parts.last {
+            var request = InventoryRequest()
+            request.request = nextRequest
+            request.isContinued = true
+            request.afterShard = last.shard
+            request.afterStep = last.step
+            nextRequest += 1
+            effects.send(.inventoryRequest(request), to: peer)
+            // From the beginning only if this answer does not come.
+            inventoryDue = now + settings.retry
+        } else {
+            inventoriesMissing.remove(peer)
+            if inventoriesMissing.isEmpty { inventoryDue = nil }
+        }
         var missing = 0
         for part in inventory.parts where holds(part.shard) {
             let key = Key(shard: part.shard, step: part.step)
@@ -258,8 +274,12 @@ extension StoreMachine {
     private mutating func fetchIfMissing(_ part: Part, at now: Instant) {
         let key = Key(shard: part.shard, step: part.step)
         guard index[key]?.payloadDigest != part.payloadDigest,
-            repairs[key]?.part.payloadDigest != part.payloadDigest, repairs.count < 4096
+            repairs[key]?.part.payloadDigest != part.payloadDigest
         else { return }
+        guard repairs.count < settings.maxRepairs else {
+            lacksRoom = true
+            return
+        }
         repairs[key] = Repair(part: part, deadline: now + settings.retry, request: 0, isExpected: true)
     }
 

@@ -64,6 +64,23 @@ extension StoreMachine {
         }
     }
 
+    func serveInventory(
+        _ request: InventoryRequest, to asker: NodeID, into effects: inout Effects<Action>
+    ) {
+        var keys = Array(index.keys)
+        if request.isContinued {
+            let last = Key(shard: request.afterShard, step: request.afterStep)
+            keys = keys.filter { $0 > last }
+        }
+        keys.sort()
+        var inventory = Inventory()
+        inventory.request = request.request
+        inventory.parts = keys.prefix(settings.maxInventory).compactMap { index[$0] }
+        inventory.moreFollow = keys.count > settings.maxInventory
+        inventory.committedStep = committedStep
+        effects.send(.inventory(inventory), to: asker)
+    }
+
     func serveRecord(_ fetch: FetchRecord, to asker: NodeID, into effects: inout Effects<Action>) {
         let key = Key(shard: fetch.shard, step: fetch.step)
         guard let part = index[key] ?? (settings.mutation == .repairFromCorrupt ? damaged[key] : nil),

@@ -133,6 +133,8 @@ public struct StoreMachine: Machine {
     var diskRefusal: String?
     var fenceStep: Int64 = -1
     var repairs = RepairQueue()
+    /// More is missing than repairs may wait: peers are asked again when there is room.
+    var lacksRoom = false
     var nextRequest: UInt64 = 1
     var inventoryDue: Instant?
     var inventoriesMissing: Set<NodeID> = []
@@ -150,6 +152,10 @@ public struct StoreMachine: Machine {
         public var maxQueuedBytes: Int
         /// Frames of one chain answer, together.
         public var maxAnswerBytes: Int
+        /// Records that are fetched from peers at a time; for what is missing beyond, peers are asked again after them.
+        public var maxRepairs: Int
+        /// Records in one answer to a peer that asks what is held here.
+        public var maxInventory: Int
         public var retry: Instant.Span
         /// How long the first record of a batch waits for those of the other shards, at most: they come at almost the
         /// same time, and one sync for all of them costs as much as one for the first.
@@ -158,12 +164,15 @@ public struct StoreMachine: Machine {
         package var mutation: Mutation?
         public init(
             stores: Int, replicas: Int, maxQueuedBytes: Int = 1 << 28, maxAnswerBytes: Int = 8 << 20,
-            retry: Instant.Span = .milliseconds(500), gather: Instant.Span = .milliseconds(3)
+            maxRepairs: Int = 4096, maxInventory: Int = 8192, retry: Instant.Span = .milliseconds(500),
+            gather: Instant.Span = .milliseconds(3)
         ) {
             self.stores = stores
             self.replicas = replicas
             self.maxQueuedBytes = maxQueuedBytes
             self.maxAnswerBytes = maxAnswerBytes
+            self.maxRepairs = maxRepairs
+            self.maxInventory = maxInventory
             self.retry = retry
             self.gather = gather
         }
@@ -189,7 +198,7 @@ public struct StoreMachine: Machine {
             for part in manifest.parts where holds(part.shard) {
                 let key = Key(shard: part.shard, step: part.step)
                 guard index[key]?.payloadDigest != part.payloadDigest else { continue }
-                repairs[key] = Repair(part: part, deadline: Instant(nanoseconds: 0), request: 0)
+                startRepair(part, at: Instant(nanoseconds: 0))
             }
         }
         // A disk that was wiped has forgotten its promises: the epoch of the view that it joined with is promised anew

@@ -1153,12 +1153,19 @@ public nonisolated struct FetchFailed: Sendable {
   public init() {}
 }
 
+/// Asks a peer which records it holds, by shard and step: all of them, or those behind one.
 public nonisolated struct InventoryRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   public var request: UInt64 = 0
+
+  public var isContinued: Bool = false
+
+  public var afterShard: UInt32 = 0
+
+  public var afterStep: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1175,6 +1182,9 @@ public nonisolated struct Inventory: Sendable {
   public var parts: [Part] = []
 
   public var committedStep: Int64 = 0
+
+  /// behind the last of these parts
+  public var moreFollow: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -3490,7 +3500,7 @@ nonisolated extension FetchFailed: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension InventoryRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".InventoryRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{3}is_continued\0\u{3}after_shard\0\u{3}after_step\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3499,6 +3509,9 @@ nonisolated extension InventoryRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.request) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.isContinued) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.afterShard) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.afterStep) }()
       default: break
       }
     }
@@ -3508,11 +3521,23 @@ nonisolated extension InventoryRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.request != 0 {
       try visitor.visitSingularUInt64Field(value: self.request, fieldNumber: 1)
     }
+    if self.isContinued != false {
+      try visitor.visitSingularBoolField(value: self.isContinued, fieldNumber: 2)
+    }
+    if self.afterShard != 0 {
+      try visitor.visitSingularUInt32Field(value: self.afterShard, fieldNumber: 3)
+    }
+    if self.afterStep != 0 {
+      try visitor.visitSingularUInt64Field(value: self.afterStep, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: InventoryRequest, rhs: InventoryRequest) -> Bool {
     if lhs.request != rhs.request {return false}
+    if lhs.isContinued != rhs.isContinued {return false}
+    if lhs.afterShard != rhs.afterShard {return false}
+    if lhs.afterStep != rhs.afterStep {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3520,7 +3545,7 @@ nonisolated extension InventoryRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Inventory: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Inventory"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}parts\0\u{3}committed_step\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}request\0\u{1}parts\0\u{3}committed_step\0\u{3}more_follow\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3531,6 +3556,7 @@ nonisolated extension Inventory: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.request) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.parts) }()
       case 3: try { try decoder.decodeSingularSInt64Field(value: &self.committedStep) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.moreFollow) }()
       default: break
       }
     }
@@ -3546,6 +3572,9 @@ nonisolated extension Inventory: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if self.committedStep != 0 {
       try visitor.visitSingularSInt64Field(value: self.committedStep, fieldNumber: 3)
     }
+    if self.moreFollow != false {
+      try visitor.visitSingularBoolField(value: self.moreFollow, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3553,6 +3582,7 @@ nonisolated extension Inventory: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.request != rhs.request {return false}
     if lhs.parts != rhs.parts {return false}
     if lhs.committedStep != rhs.committedStep {return false}
+    if lhs.moreFollow != rhs.moreFollow {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

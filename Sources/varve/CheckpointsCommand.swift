@@ -72,7 +72,7 @@ struct CheckpointsCommand: ParsableCommand {
                 } else {
                     let (_, plan, directory) = try options.reader()
                     let found = try Verification(
-                        plan: plan, databasePath: directory.databasePath,
+                        run: directory.identity.runID, plan: plan, databasePath: directory.databasePath,
                         storeDirectories: (0..<plan.settings.stores).map { directory.storePath(index: $0) }
                     ).run(repair: repair)
                     report = VerifyReport(found)

@@ -45,7 +45,9 @@ struct SimulateCommand: ParsableCommand {
     @Flag(help: "Print every message, decision and fault of the run.")
     var trace = false
 
-    @Option(help: ArgumentHelp("Build in a mistake, and say how many seeds it takes until a check finds it.", valueName: "name"))
+    @Option(
+        help: ArgumentHelp(
+            "Build in a mistake, and say how many seeds it takes until a check finds it.", valueName: "name"))
     var mutant: Mutant?
 
     @Flag(help: "For every mistake, how many seeds it takes until a check finds it; --seeds at most.")
@@ -60,7 +62,8 @@ struct SimulateCommand: ParsableCommand {
     func validate() throws {
         guard !mutants || mutant == nil && !trace && !json && !digest else {
             throw ValidationError(
-                "--mutants runs them all and prints a table: no --mutant, --trace, --json or --digest with it")
+                "--mutants runs them all and prints a table: no --mutant, --trace, --json or --digest with it"
+            )
         }
         guard seeds > 0, seeds <= 100_000_000, seed <= UInt64.max - seeds else {
             throw ValidationError("--seeds must be 1 to 100000000, and the last seed below 2^64")

@@ -108,6 +108,12 @@ struct UpCommand: AsyncParsableCommand {
                         "\(path) was begun without a history, and half of one can't be checked",
                         exitCode: CommandFailure.usage)
                 }
+                let before = try readConfiguration(directory.configurationPath)
+                if let change = configuration.layoutChange(since: before) {
+                    throw CommandFailure(
+                        "\(path) can't go on: \(change), which its checkpoints don't fit; begin a new run for that",
+                        exitCode: CommandFailure.configuration)
+                }
                 try writeByRename(configuration.yaml(), to: directory.configurationPath)
                 return UpSession(
                     directory: directory, lock: lock, configuration: configuration,

@@ -199,10 +199,12 @@ final class UpSession: Sendable {
         guard let client = clientBox.withLock({ $0 }) else { return }
         let thread = Thread { [weak self] in
             guard (try? client.ask("status", timeoutSeconds: 30)) != nil, let self else { return }
-            let died = state.withLock { state in
+            let (died, isStopping) = state.withLock { state in
                 defer { state.coordinatorDeath = nil }
-                return state.coordinatorDeath
+                return (state.coordinatorDeath, state.stopRequests > 0)
             }
+            // The order was its predecessor's: a coordinator that starts means to train to the end.
+            if isStopping { _ = try? client.ask("stop", timeoutSeconds: 10) }
             guard let (died, cause) = died else { return }
             let age = (ContinuousClock.now - died) / .milliseconds(1)
             client.tellExit(of: "coordinator", pid: 0, cause: cause, ageMilliseconds: age)

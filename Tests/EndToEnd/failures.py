@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import socket
 import subprocess
 
@@ -161,6 +162,32 @@ def a_directory_in_use(folder):
     refused(64, "up", config, "--run-dir", folder + "/run", says=["--resume"], folder=folder)
 
 
+def a_run_goes_on_as_it_was(folder):
+    config = write(folder, GOOD)
+    cluster = Cluster(folder + "/run", config)
+    try:
+        cluster.finish()
+    finally:
+        cluster.end()
+    kept = open(folder + "/run/config.yaml").read()
+    for change, key in [("cluster.shards=3", "cluster.shards"), ("training.optimizer.kind=adam", "training.optimizer.kind")]:
+        refused(
+            78, "up", "--resume", "--run-dir", folder + "/run", "--steps", "500", "--set", change, says=[key, "new run"],
+            folder=folder)
+    expect(open(folder + "/run/config.yaml").read() == kept, "a refused configuration was kept")
+    # Another run's store, with its promises and its steps, is none of this run's.
+    other = Cluster(folder + "/other", config)
+    try:
+        other.finish()
+    finally:
+        other.end()
+    shutil.rmtree(folder + "/run/stores/store-0")
+    shutil.copytree(folder + "/other/stores/store-0", folder + "/run/stores/store-0")
+    code, _, err = varve("up", "--resume", "--run-dir", folder + "/run", "--steps", "500", check=False)
+    expect(code == 1 and "store-0" in err and "another run" in err.splitlines()[-1], f"up left with {code} and said {err!r}")
+    wait_until(lambda: not processes_in(folder), f"processes {processes_in(folder)} go on")
+
+
 def no_run(folder):
     refused(66, "up", "--resume", "--run-dir", folder + "/none", says=["none"], leaves=[], folder=folder)
     os.mkdir(folder + "/other")
@@ -177,5 +204,5 @@ if __name__ == "__main__":
     main(
         [
             malformed_configuration, unknown_key, missing_files, a_port_in_use, a_full_disk, a_disk_that_fills_up,
-            a_read_only_disk, a_directory_in_use, no_run,
+            a_read_only_disk, a_directory_in_use, a_run_goes_on_as_it_was, no_run,
         ])

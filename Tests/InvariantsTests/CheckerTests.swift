@@ -203,10 +203,28 @@ import Testing
 
     /// A disk that lost a wiped store's records is no fault of the store.
     @Test func aNewDiskIsNotATornTail() {
-        let facts: [(ProcessFact, Observation)] = [
-            (Facts.store(0, 9), .opened(promised: 0, held: [], damaged: []))
-        ]
-        #expect(Facts.check(facts).isEmpty)
+        let empty: (ProcessFact, Observation) = (
+            Facts.store(0, 9), .opened(promised: 0, held: [], damaged: [])
+        )
+        let lost: (ProcessFact, Observation) = (
+            Facts.store(0, 0), .fault(kind: "disk-lost", node: Facts.store(0).node)
+        )
+        #expect(Facts.check([lost, empty]).isEmpty)
+        #expect(Facts.check([empty], order: .perProcess).isEmpty)
+        // Where all that is done to disks is told, nobody took this one away.
+        #expect(Facts.check([empty]).contains { $0.invariant == .tail })
+    }
+
+    /// A shard that goes on encoding keeps ever more frames.
+    @Test func framesThatWaitAreLimited() {
+        let facts = (UInt64(2)...8).map { step -> (ProcessFact, Observation) in
+            (
+                Facts.shard,
+                .appended(part: Facts.part(step: step, payload: "p\(step)", base: step - 1))
+            )
+        }
+        #expect(Facts.check(facts).contains { $0.invariant == .boundedMemory })
+        #expect(!Facts.check(Array(facts.prefix(1))).contains { $0.invariant == .boundedMemory })
     }
 
     /// The next record of a step may be found, or the one before it, when the batch was not synced.

@@ -63,6 +63,16 @@ import Testing
         #expect(GroupCode.best(counts: [Int](repeating: 1, count: 23)) == nil)
     }
 
+    /// A look-up has a byte for each symbol.
+    @Test func aSymbolOfMoreThanAByteIsRefused() {
+        // Coder 5, groups of one, two codes of a bit for 0 and 299 of 300 symbols.
+        var bytes: [UInt8] = [5, 1] + [UInt8](repeating: 0, count: 150)
+        bytes[2] = 1
+        bytes[2 + 149] = 0x10
+        bytes += [16, 4, 1, 0, 0, 0x02]
+        #expect(throws: CodecError.self) { try decode(bytes, 2, 300) }
+    }
+
     /// Damaged streams are refused, or read as other symbols of the alphabet.
     @Test func hostileStreamsNeverTrap() throws {
         var numbers = Numbers(state: 12)

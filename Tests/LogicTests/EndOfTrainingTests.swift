@@ -27,6 +27,46 @@ extension CoordinatorMachineTests {
         #expect(targets.max().map { $0 > first + 50 && $0 < 1000 } == true)
     }
 
+    /// A step may take longer than the patience with which the end is watched.
+    @Test func anEndThatNobodyHasPassedStays() {
+        var cluster = running(Self.settings { $0.steps = 1000 })
+        commit(1, &cluster)
+        var ask = Ask()
+        ask.id = 7
+        ask.what = "stop"
+        let asked = cluster.settle(cluster.send(.ask(ask), from: NodeID(role: .tool, index: 1)))
+        let first = views(asked).map(\.targetStep).max() ?? 0
+        var heartbeat = Heartbeat()
+        heartbeat.line = 2
+        var targets: Set<UInt64> = []
+        for round in 0..<100 {
+            // A step a second.
+            heartbeat.step = min(first, 1 + UInt64(round / 10))
+            cluster.heartbeat([.store(0), .store(1), .store(2), .shard(1)])
+            _ = cluster.settle(cluster.send(.heartbeat(heartbeat), from: .shard(0)))
+            targets.formUnion(views(cluster.tick(milliseconds: 100)).map(\.targetStep))
+        }
+        #expect(targets.isSubset(of: [first]))
+    }
+
+    @Test func whatAFollowerDidNotHearItIsToldAgain() throws {
+        var cluster = running(Self.settings { $0.steps = 1000 })
+        for step: UInt64 in 1...2 { commit(step, &cluster) }
+        let follower = NodeID(role: .tool, index: 1)
+        var ask = Ask()
+        ask.id = 1
+        ask.what = "events"
+        func notices(_ result: Result) -> [UInt64] {
+            result.sent.compactMap { if case .notice(let notice) = $0.body { notice.number } else { nil } }
+        }
+        let first = notices(cluster.settle(cluster.send(.ask(ask), from: follower)))
+        try #require(first.count > 1)
+        // Its connection was made anew while they were on their way.
+        ask.after = first[0]
+        let again = notices(cluster.settle(cluster.send(.ask(ask), from: follower)))
+        #expect(again == Array(first.dropFirst()))
+    }
+
     @Test func aRunThatHasItsStepsEndsAtOnce() {
         var cluster = formed(Self.settings { $0.steps = 3 })
         let follow = NodeID(role: .tool, index: 1)

@@ -163,6 +163,94 @@ import Wire
         #expect(heartbeats(effects).allSatisfy { !$0.caughtUp })
     }
 
+    private func inventoryRequests(_ effects: [Effect<StoreMachine.Action>]) -> [(
+        request: InventoryRequest, peer: NodeID
+    )] {
+        effects.sent().compactMap {
+            if case .inventoryRequest(let request) = $0.body { (request, $0.to) } else { nil }
+        }
+    }
+
+    /// An empty disk has more to fetch than may wait: only when all of it is here is it caught up.
+    @Test func whatThereIsNoRoomForIsAskedForAgain() {
+        let held = (1...10).map { part(step: UInt64($0)) }
+        var settings = StoreMachine.Settings(stores: 3, replicas: 3, maxRepairs: 4)
+        settings.retry = .milliseconds(500)
+        var driver = Driver(
+            StoreMachine(
+                membership: membership(
+                    .store(0), view: view(1, .running, members: (0..<3).map { member(.store($0)) })),
+                settings: settings, found: StoreMachine.Found(promisedEpoch: 1)))
+        var next = view(2, .running, members: (0..<3).map { member(.store($0)) })
+        next.epoch = 1
+        var effects = driver.hear(.view(next), from: .coordinator)
+        for _ in 0..<400 where driver.machine.records.count < held.count {
+            var answers: [Effect<StoreMachine.Action>] = []
+            for (request, peer) in inventoryRequests(effects) {
+                var inventory = Inventory()
+                inventory.request = request.request
+                inventory.parts = held.map(\.part)
+                answers += driver.hear(.inventory(inventory), from: peer)
+            }
+            for sent in effects.sent() {
+                guard case .fetchRecord(let fetch) = sent.body else { continue }
+                var record = RecordPart()
+                record.request = fetch.request
+                record.part = held[Int(fetch.step) - 1].part
+                answers += driver.hear(
+                    .recordPart(record), from: sent.to, payload: held[Int(fetch.step) - 1].payload)
+            }
+            while answers.actions().contains(where: { if case .write = $0 { true } else { false } }) {
+                let more = driver.tell(.completed(.written))
+                #expect(
+                    heartbeats(answers + more).allSatisfy {
+                        !$0.caughtUp || driver.machine.records.count == held.count
+                    })
+                answers = more
+            }
+            #expect(driver.machine.held.first { $0.what == "repairs" }!.count <= 4)
+            effects = answers + driver.tell(.tick, after: 100)
+        }
+        #expect(driver.machine.records.count == held.count)
+    }
+
+    @Test func inventoriesComeInPages() {
+        let held = (1...7).map { part(step: UInt64($0)).part }
+        let members = (0..<3).map { member(.store($0)) }
+        var settings = StoreMachine.Settings(stores: 3, replicas: 3, maxInventory: 3)
+        settings.retry = .milliseconds(500)
+        var driver = Driver(
+            StoreMachine(
+                membership: membership(.store(0), view: view(1, .running, members: members)),
+                settings: settings, found: StoreMachine.Found(promisedEpoch: 1, parts: held)))
+        var request = InventoryRequest()
+        var steps: [[UInt64]] = []
+        while true {
+            request.request += 1
+            let answer = driver.hear(.inventoryRequest(request), from: .store(1)).sent()
+            guard case .inventory(let inventory)? = answer.first?.body else { break }
+            steps.append(inventory.parts.map(\.step))
+            guard inventory.moreFollow, let last = inventory.parts.last else { break }
+            request.isContinued = true
+            request.afterShard = last.shard
+            request.afterStep = last.step
+        }
+        #expect(steps == [[1, 2, 3], [4, 5, 6], [7]])
+        // And an asker goes on behind the last one, and has heard the peer only at the end.
+        var asker = store([])
+        let first = asker.hear(
+            .view(view(2, .running, members: members)), from: .coordinator)
+        let question = inventoryRequests(first + asker.tell(.tick, after: 1000)).first {
+            $0.peer == .store(1)
+        }
+        var page = Inventory()
+        page.request = question?.request.request ?? 0
+        page.parts = Array(held.prefix(3))
+        page.moreFollow = true
+        let more = inventoryRequests(asker.hear(.inventory(page), from: .store(1))).first
+        #expect(more?.request.isContinued == true && more?.request.afterStep == 3)
+    }
+
     /// A gap may be what has the peers asked, before a view comes that says so; no later view need come.
     @Test func aStoreIsCaughtUpOnceThePeersAnsweredAboutAGap() {
         var driver = store([part(step: 0).part])

@@ -79,6 +79,28 @@ struct FaultTests {
         #expect(files.changes == calls)
     }
 
+    /// What a log returns when it is opened counts as acknowledged, and so must outlive the power.
+    @Test func whatIsFoundBesideDamageIsDurable() throws {
+        let files = FaultyFileSystem()
+        let (log, _, _) = try SegmentLogOn.open(directory: "d", options: options(1 << 20), files: files)
+        let damaged = try log.add(step: 1, bytes: 600)
+        try log.add(step: 2)
+        try log.sync()
+        try log.add(step: 3)
+        files.endProcess()
+        files.flip("d/" + Layout.fileName(1), at: Int(damaged.offset) + 8)
+        let (again, found, findings) = try SegmentLogOn.open(
+            directory: "d", options: options(1 << 20), files: files)
+        #expect(findings.contains { $0.isDamage })
+        #expect(found.map(\.header.step).contains(3))
+        again.close()
+        let after = files.afterCrash { _ in false }
+        let (last, kept, _) = try SegmentLogOn.open(
+            directory: "d", options: options(1 << 20), files: after)
+        #expect(Set(kept.map(\.header.step)).isSuperset(of: found.map(\.header.step)))
+        last.close()
+    }
+
     @Test func aFullDiskLeavesTheLogUsable() throws {
         let files = FaultyFileSystem()
         let (log, _, _) = try SegmentLogOn.open(directory: "d", options: options(1 << 20), files: files)

@@ -49,6 +49,19 @@ final class FaultyFileSystem: LogFileSystem {
         return next
     }
 
+    /// The process is gone, and the machine goes on: what it had written is there, and need not be durable.
+    func endProcess() {
+        open = [:]
+        isLocked = false
+    }
+
+    /// Turns a bit over, in memory and on the disk.
+    func flip(_ name: String, at place: Int) {
+        guard let file = names[name] else { return }
+        file.bytes[place] ^= 1
+        if place < file.durable.count { file.durable[place] ^= 1 }
+    }
+
     private func file(_ file: OpenFile) throws(SystemCallFailure) -> File {
         guard let found = open[file.descriptor] else { throw SystemCallFailure(call: "use", code: EBADF) }
         return found
