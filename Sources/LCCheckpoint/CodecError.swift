@@ -1,5 +1,6 @@
 /// Why a frame can't be written or read: one kind to decide by, one sentence to show.
 public struct CodecError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What went wrong, to decide by.
     public enum Kind: Hashable, Sendable {
         /// The bytes are no frame, are cut short, or contradict themselves.
         case malformed
@@ -23,14 +24,18 @@ public struct CodecError: Error, Hashable, Sendable, CustomStringConvertible {
         case unwritable
     }
 
+    /// What went wrong, to decide by.
     public let kind: Kind
+    /// One sentence that says it, without a full stop.
     public let message: String
 
+    /// An error of a kind, with its sentence.
     public init(_ kind: Kind, _ message: String) {
         self.kind = kind
         self.message = message
     }
 
+    /// The sentence.
     public var description: String { message }
 }
 

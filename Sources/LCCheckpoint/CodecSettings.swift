@@ -1,5 +1,6 @@
 /// How the elements of one scope are encoded.
 public struct CodecSettings: Hashable, Sendable {
+    /// What becomes of the values.
     public enum Kind: Hashable, Sendable {
         /// Exponent quantization with priority promotion to `bits` bits: the `2^bits − 1` buckets with the
         /// largest exponents are kept; with nil, every bucket is. `bits` is 1 to 16.
@@ -7,18 +8,20 @@ public struct CodecSettings: Hashable, Sendable {
         /// The fewest bytes with ‖u − ũ‖₂ ≤ `error` · ‖u‖₂ over the scope; `error` lies between 0 and 1. Where only the
         /// exact bits meet it, they are carried. In a frame that was read: the error that it states.
         case auto(error: Double)
-        /// Bit for bit: the XOR with the previous state, by byte planes.
+        /// Bit for bit: the difference of the bits, as whole numbers, from those of the previous state, by byte planes.
         case exact
     }
 
     /// What `auto` measures its error on.
     public enum Domain: Hashable, Sendable {
+        /// The values themselves.
         case values
         /// The square roots of values that are sums of squares: none becomes negative, and small ones keep more of their
         /// precision, as fits what is divided by their root.
         case squareRoots
     }
 
+    /// What the symbols are coded with.
     public enum Entropy: Hashable, Sendable {
         /// Canonical Huffman, the paper's coder: never below 1 bit per element.
         case huffman
@@ -29,10 +32,14 @@ public struct CodecSettings: Hashable, Sendable {
         case quick
     }
 
+    /// What becomes of the values.
     public var kind: Kind
+    /// What the symbols are coded with.
     public var entropy: Entropy
+    /// What `auto` measures its error on; the others don't heed it.
     public var domain: Domain
 
+    /// Settings for one scope.
     public init(kind: Kind, entropy: Entropy = .best, domain: Domain = .values) {
         self.kind = kind
         self.entropy = entropy

@@ -3,9 +3,12 @@ import CXXHash
 
 /// An XXH3-128 digest: finds damage and mix-ups; it isn't made to withstand forgers.
 public struct Digest: Hashable, Sendable, CustomStringConvertible {
+    /// The upper 64 bits.
     public var high: UInt64
+    /// The lower 64 bits.
     public var low: UInt64
 
+    /// A digest that was computed elsewhere.
     public init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low

@@ -2,6 +2,7 @@
 ///
 /// Holds a copy of the encoded bytes, so the buffer that it was parsed from may go; or their owner, if it was named.
 public struct Frame: Sendable {
+    /// What the frame says of itself.
     public let header: FrameHeader
     private let storage: Storage
     let scopes: [ScopeLayout]

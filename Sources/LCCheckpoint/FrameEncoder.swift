@@ -1,6 +1,8 @@
 /// A section's live values and its reconstruction, as bytes of its format.
 public struct SectionSource {
+    /// UTF-8, unique within the state.
     public var name: String
+    /// How the elements of both are stored.
     public var format: ElementFormat
     /// Live values.
     public var target: SectionBytes
@@ -8,6 +10,7 @@ public struct SectionSource {
     /// As long as `target`; must not overlap it.
     public var reconstruction: SectionState
 
+    /// A section wherever its bytes lie.
     public init(name: String, format: ElementFormat, target: SectionBytes, reconstruction: SectionState) {
         self.name = name
         self.format = format

@@ -8,12 +8,16 @@ public enum FrameKind: UInt8, Hashable, Sendable {
 
 /// A named vector of a state, and the scope (the group with one bucket table) that it is encoded in.
 public struct SectionLayout: Hashable, Sendable {
+    /// UTF-8, unique within a state; at most `FrameLimits.nameBytes` bytes.
     public var name: String
+    /// How its elements are stored.
     public var format: ElementFormat
+    /// Elements, not bytes.
     public var elementCount: Int
     /// Index into `FrameHeader.scopes`.
     public var scope: Int
 
+    /// A section of `elementCount` elements.
     public init(name: String, format: ElementFormat, elementCount: Int, scope: Int) {
         self.name = name
         self.format = format
@@ -27,10 +31,13 @@ public struct SectionLayout: Hashable, Sendable {
 
 /// What a delta frame may leave out because the reader has it from the frame before.
 public struct FrameContext: Sendable {
+    /// The sections of the frame before, in order.
     public var sections: [SectionLayout]
+    /// The opaque bytes of the frame before.
     public var metadata: [UInt8]
     var history: SymbolHistory?
 
+    /// A context without symbols: what follows is coded, and read, on its own.
     public init(sections: [SectionLayout], metadata: [UInt8]) {
         self.sections = sections
         self.metadata = metadata
@@ -39,7 +46,9 @@ public struct FrameContext: Sendable {
 
 /// What a frame says of itself, checked.
 public struct FrameHeader: Hashable, Sendable {
+    /// Full state or change.
     public var kind: FrameKind
+    /// The training step after which the state stood.
     public var step: UInt64
     /// The state that a delta builds on; nil for a base.
     public var baseDigest: Digest?
@@ -49,6 +58,7 @@ public struct FrameHeader: Hashable, Sendable {
     public var sections: [SectionLayout]
     /// One for each scope.
     public var scopes: [CodecSettings.Kind]
+    /// Opaque bytes that the frame carries; the state's digest covers them.
     public var metadata: [UInt8]
     /// The symbols of the frame before are needed: this one can't be applied to its base alone.
     public var needsPrevious: Bool
@@ -60,9 +70,12 @@ public struct FrameLimits: Hashable, Sendable {
     public var maximumFrameBytes: Int
     /// The largest state, in bytes.
     public var maximumStateBytes: Int
+    /// The most sections of a state.
     public var maximumSections: Int
+    /// The most opaque bytes.
     public var maximumMetadataBytes: Int
 
+    /// Limits; by default 64 GiB for frame and state, 65,536 sections, 1 MiB of metadata.
     public init(
         maximumFrameBytes: Int = 1 << 36, maximumStateBytes: Int = 1 << 36, maximumSections: Int = 1 << 16,
         maximumMetadataBytes: Int = FrameLimits.metadataBytes
@@ -73,6 +86,7 @@ public struct FrameLimits: Hashable, Sendable {
         self.maximumMetadataBytes = maximumMetadataBytes
     }
 
+    /// The limits of `init()`.
     public static let `default` = FrameLimits()
     /// The most metadata that a frame may carry.
     public static let metadataBytes = 1 << 20
@@ -82,6 +96,7 @@ public struct FrameLimits: Hashable, Sendable {
 
 /// What encoding a frame came to.
 public struct FrameStatistics: Hashable, Sendable {
+    /// Elements of all sections.
     public var elements: Int
     /// Bytes of the state in memory.
     public var rawBytes: Int
@@ -94,6 +109,7 @@ public struct FrameStatistics: Hashable, Sendable {
     /// `rawBytes / encodedBytes`.
     public var ratio: Double { encodedBytes == 0 ? 0 : Double(rawBytes) / Double(encodedBytes) }
 
+    /// Statistics that were gathered elsewhere.
     public init(elements: Int, rawBytes: Int, encodedBytes: Int, entropyBits: Double, relativeError: Double) {
         self.elements = elements
         self.rawBytes = rawBytes
@@ -105,11 +121,13 @@ public struct FrameStatistics: Hashable, Sendable {
 
 /// A finished frame.
 public struct EncodedFrame: Sendable {
+    /// The frame, checksum included.
     public var bytes: [UInt8]
     /// Digest of the reconstructed sections and the metadata.
     public var stateDigest: Digest
     /// Digest of `bytes`.
     public var payloadDigest: Digest
+    /// Sizes, entropy and error.
     public var statistics: FrameStatistics
     /// What the next frame of the chain may leave out.
     public var context: FrameContext

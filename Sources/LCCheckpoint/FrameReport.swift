@@ -1,16 +1,20 @@
 /// What a scope holds, for people who look into a frame.
 public struct ScopeReport: Sendable {
+    /// One bucket, or one level of `auto`.
     public struct Bucket: Sendable {
         /// 0 is the zero bucket.
         public var symbol: Int
         /// What its members are replaced by.
         public var value: Float
+        /// Elements in it.
         public var count: Int
         /// Bits of its canonical Huffman code; 0 when it doesn't occur.
         public var codeLength: Int
     }
 
+    /// How the scope is coded.
     public var kind: CodecSettings.Kind
+    /// Elements of its sections.
     public var elementCount: Int
     /// Bytes of the scope in the frame.
     public var byteCount: Int

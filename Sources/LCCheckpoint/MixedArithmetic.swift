@@ -1,7 +1,7 @@
 // Binary arithmetic coding: a bit and the probability that it is 1 in, bytes out, and back.
 //
 // Invariants: all arithmetic is on integers, so writer and reader agree on every machine. An interval [low, high] of
-// 32 bits sheds its leading byte when both ends share it. docs/formats/frame.md lays down every step.
+// 32 bits sheds its leading byte when both ends share it. docs/formats/auto.md lays down every step.
 
 /// The logistic function and its inverse in whole numbers: a domain of 12 bits (256 is 1.0), a range of 16.
 struct LogisticTables: Sendable {

@@ -16,10 +16,12 @@ public protocol ByteSink: AnyObject, Sendable {
 
 /// A section's bytes, little-endian and of any alignment.
 public enum SectionBytes {
+    /// Bytes in memory, which must outlive the call.
     case memory(UnsafeRawBufferPointer)
     /// `count` bytes of a source.
     case source(any ByteSource, offset: Int, count: Int)
 
+    /// Bytes.
     public var count: Int {
         switch self {
         case .memory(let bytes): bytes.count
@@ -35,6 +37,7 @@ public enum SectionState {
     /// Read from one place and handed on to another, or to none when only its digest is wanted.
     case passing(from: any ByteSource, offset: Int, count: Int, to: (sink: any ByteSink, offset: Int)?)
 
+    /// Bytes.
     public var count: Int { bytes.count }
 
     /// What is there before it changes.

@@ -14,7 +14,8 @@ struct CodecBench: ParsableCommand {
             includes the update of the reconstruction, the statistics, the digest of the reconstruction and the frame's \
             checksums; decoding includes the frame's checksum, the addition to the state, and the digest that proves it.
             The floor is what encoding can't do without: one pass over both states to find the largest delta, one that \
-            changes the reconstruction, and its digest, without a symbol being found or coded. Arithmetic is a loop in \
+            changes the reconstruction, and its digest, without a symbol being found or coded. Auto is the search and the \
+            coding by --codec auto at the error that the plain encoding came to. Arithmetic is a loop in \
             registers: what a second core adds where no memory is read.
 
             Example:

@@ -17,6 +17,8 @@ final class CodecTrial {
     private var packed: [UInt8]
     private var statistics: FrameStatistics?
     private var zstdBytes: [Int32: Int] = [:]
+    /// Of `auto` at the error of the plain encoding.
+    private var autoBytes = 0
 
     init(_ workload: Workload, elements: Int, bits: Int) {
         self.workload = workload
@@ -31,14 +33,14 @@ final class CodecTrial {
         state.withUnsafeBufferPointer { StateDigest.of(sections: [$0], names: ["p"], metadata: []) }
     }
 
-    private func encode(threads: Int) -> EncodedFrame {
+    private func encode(_ kind: CodecSettings.Kind, threads: Int) -> EncodedFrame {
         var encoder = FrameEncoder(kind: .delta, step: 1, baseDigest: known, threads: threads)
         let failure: CodecError? = target.withUnsafeBufferPointer { target in
             work.withUnsafeMutableBufferPointer { work in
                 do throws(CodecError) {
                     try encoder.add(
                         section: "p", target: target, reconstruction: work,
-                        settings: CodecSettings(kind: .lc(bits: bits)))
+                        settings: CodecSettings(kind: kind))
                     return nil
                 } catch {
                     return error
@@ -148,11 +150,15 @@ final class CodecTrial {
             timings.time("floor_\(threads)") { passTwice(threads: threads) }
             reset()
             var frame: EncodedFrame?
-            timings.time("encode_\(threads)") { frame = encode(threads: threads) }
+            timings.time("encode_\(threads)") { frame = encode(.lc(bits: bits), threads: threads) }
             guard let frame else { continue }
             statistics = frame.statistics
             reset()
             timings.time("decode_\(threads)") { decode(frame.bytes, threads: threads) }
+        }
+        if let error = statistics?.relativeError, error > 0, error < 1 {
+            reset()
+            timings.time("auto_1") { autoBytes = encode(.auto(error: error), threads: 1).bytes.count }
         }
         for level: Int32 in [1, 3] {
             timings.time("zstd_\(level)") {
@@ -182,6 +188,8 @@ final class CodecTrial {
             ("decode_vs_memcpy", timings.ratio("memcpy", "decode_1")),
             ("encode_vs_zstd_1", timings.ratio("zstd_1", "encode_1")),
             ("encode_vs_zstd_3", timings.ratio("zstd_3", "encode_1")),
+            ("auto_vs_encode_time", timings.ratio("auto_1", "encode_1")),
+            ("auto_vs_encode_bytes", Double(autoBytes) / Double(statistics?.encodedBytes ?? 0)),
             ("encode_two_cores", timings.ratio("encode_1", "encode_2")),
             ("decode_two_cores", timings.ratio("decode_1", "decode_2")),
             ("floor_vs_zstd_1", timings.ratio("zstd_1", "floor_1")),

@@ -161,6 +161,24 @@ def partial_recovery_keeps_the_others(folder):
         cluster.end()
 
 
+def auto_keeps_to_its_error(folder):
+    text = SMALL.replace("codec: {kind: exact}", "codec: {kind: auto, error: 1.0e-3}, slots_codec: {kind: auto, error: 1.0e-2}")
+    expect("auto" in text, "the configuration has another codec than was thought")
+    cluster = Cluster(folder + "/run", write(folder, text), steps=120)
+    try:
+        cluster.wait_step(40)
+        cluster.kill("shard-1")
+        recovered = cluster.wait_recovered("shard-1")
+        expect(recovered["lost_steps"] <= 1, f"{recovered['lost_steps']} steps were lost")
+        cluster.finish()
+    finally:
+        cluster.end()
+    errors = [event["relative_error"] for event in cluster.of("checkpoint")]
+    expect(len(errors) >= 100 and max(errors) <= 1e-3, f"of {len(errors)} checkpoints one has an error of {max(errors)}")
+    expect(sum(error > 0 for error in errors) > 50, "the checkpoints are exact: nothing was shown")
+    expect(json.loads(varve("checkpoints", "verify", "--run-dir", folder + "/run", "--json")[1])["ok"], "what was stored is damaged")
+
+
 def other_consistencies_train_and_recover(folder):
     for number, sets in enumerate([["training.consistency=ssp", "training.staleness=2"], ["training.consistency=asp"]]):
         cluster = Cluster(f"{folder}/run-{number}", write(folder), steps=900, sets=sets)
@@ -181,5 +199,5 @@ if __name__ == "__main__":
             every_role_dies, random_kills_end_in_the_same_bits, everything_dies_and_resumes,
             a_run_that_has_its_steps_ends_at_once, nothing_outlives_up,
             a_paused_shard_is_replaced, stopping_leaves_a_checkpoint, partial_recovery_keeps_the_others,
-            other_consistencies_train_and_recover,
+            auto_keeps_to_its_error, other_consistencies_train_and_recover,
         ])
