@@ -19,25 +19,45 @@ struct CodecPack: ParsableCommand {
     @OptionGroup var options: CodecOptions
 
     func run() throws {
+        // Each frame is written when it is made: a long run needn't be held.
+        var failure: (any Error)?
+        var packed: (summaries: [CodecSummary], table: TensorTable)?
+        do {
+            try Files.writeAtomically(output) { (write) throws(TensorFileError) in
+                do { packed = try pack { (bytes) throws(TensorFileError) in try write(bytes) } } catch {
+                    failure = error
+                    throw TensorFileError(.unwritable, "\(error)")
+                }
+            }
+        } catch { throw failure ?? error }
+        guard let (summaries, table) = packed else { return }
+        report(summaries, table)
+        if !options.json { print(table.render(colours: Terminal(descriptor: 1).colours)) }
+    }
+
+    /// Encodes the steps one after another and hands on the file's parts.
+    private func pack(
+        _ write: ([UInt8]) throws(TensorFileError) -> Void
+    ) throws -> (summaries: [CodecSummary], table: TensorTable) {
         let (scope, settings) = try options.resolve()
         let threads = try options.parallel.resolve()
         var state = try CodecModel(inputs[0])
         var context: FrameContext?
         var digest: Digest?
-        var chunks = [RunFile.header]
         var summaries: [CodecSummary] = []
         var table = TensorTable(state)
+        try write(RunFile.header)
         for (step, input) in inputs.enumerated() {
             let live = step == 0 ? state : try CodecModel(input)
             if let difference = state.difference(from: live) {
                 throw CommandFailure(
                     "\(input) can't follow \(inputs[0]): \(difference)", exitCode: CommandFailure.malformed)
             }
-            var frame = try ModelFrames.encode(
+            let frame = try ModelFrames.encode(
                 live, onto: &state, base: digest, inheriting: context, step: step, scope: scope,
                 settings: settings, chained: true, threads: threads)
             // Deltas are what runs are about; a run of one state has none.
-            if !options.json, step > 0 || inputs.count == 1 {
+            if step > 0 || inputs.count == 1 {
                 try add(frame.bytes, inheriting: context, state, live, to: &table)
             }
             context = frame.context
@@ -46,14 +66,9 @@ struct CodecPack: ParsableCommand {
             // The file's header is the first step's: the steps' sizes sum to the file's.
             if step == 0 { summary.encodedBytes += RunFile.header.count }
             summaries.append(summary)
-            chunks.append(frame.bytes)
-            frame.bytes = []
+            try write(frame.bytes)
         }
-        try Files.writeAtomically(output) { (write) throws(TensorFileError) in
-            for chunk in chunks { try write(chunk) }
-        }
-        report(summaries)
-        if !options.json { print(table.render(colours: Terminal(descriptor: 1).colours)) }
+        return (summaries, table)
     }
 
     private func add(
@@ -68,7 +83,7 @@ struct CodecPack: ParsableCommand {
         }
     }
 
-    private func report(_ summaries: [CodecSummary]) {
+    private func report(_ summaries: [CodecSummary], _ table: TensorTable) {
         guard var total = summaries.last else { return }
         total.elements = summaries.reduce(0) { $0 + $1.elements }
         total.rawBytes = summaries.reduce(0) { $0 + $1.rawBytes }
@@ -82,7 +97,10 @@ struct CodecPack: ParsableCommand {
             jsonObject([("step", "\(step)")] + summary.members)
         }
         let whole = jsonObject([("count", "\(summaries.count)")] + total.members)
-        print("{\"steps\": [\(steps.joined(separator: ", "))], \"total\": \(whole)}")
+        print(
+            jsonObject([
+                ("steps", "[\(steps.joined(separator: ", "))]"), ("total", whole), ("tensors", table.json),
+            ]))
     }
 }
 

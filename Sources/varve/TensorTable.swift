@@ -37,6 +37,20 @@ struct TensorTable {
         steps += 1
     }
 
+    /// The rows as JSON; bits are for each parameter and step.
+    var json: String {
+        let objects = rows.map { row in
+            let count = row.member.shape.elementCount
+            return jsonObject([
+                ("name", jsonQuoted(row.member.name.value)),
+                ("dtype", jsonQuoted(row.member.dtype.rawValue)), ("parameters", "\(count)"),
+                ("bits", jsonNumber(row.bits / Double(max(1, count * steps)))),
+                ("relative_error", jsonNumber(row.error)),
+            ])
+        }
+        return "[\(objects.joined(separator: ", "))]"
+    }
+
     /// A row for each tensor: bits per parameter and step, how many times smaller that is, and the largest error.
     func render(colours: Bool) -> String {
         var table = TextTable([
