@@ -107,7 +107,9 @@ let package = Package(
             ],
             swiftSettings: strict),
 
-        tests("LCCheckpointTests", ["LCCheckpoint", "CKernels", "Tensors"], resources: [.copy("Golden")]),
+        tests(
+            "LCCheckpointTests", ["LCCheckpoint", "CKernels", "ModelCodec", "Tensors"],
+            resources: [.copy("Golden")]),
         tests("TensorsTests", ["Tensors"]),
         tests("WireTests", ["Wire"]),
         tests("TrainingTests", ["Training", "Tensors", "CZlib"]),

@@ -1,417 +1,225 @@
-/// A second decoder of frames of one Float32 section, written from docs/formats/frame.md: bit by bit, without look-up
-/// tables, and with nothing shared with the library. Checks little: it is for good frames.
+/// A second decoder of frames, written from docs/formats/frame.md: slow, and with nothing shared with the library.
+/// Checks checksum and digests, and else little: it is for good frames.
 struct PlainDecoder {
     struct Refused: Error {}
-    private var bytes: [UInt8]
-    private var at = 0
-    /// The previous frame's symbols, and this frame's.
-    private var previous: [Int]
-    private var symbols: [Int] = []
+    var bytes: [UInt8]
+    var at = 0
+    /// The symbols that stand above a stream's: the previous frame's of this scope, or the plane's before.
+    var previous: [Int]
+    /// Whether a stream's contexts looked at them.
+    var usesPrevious = false
+    var coders: Set<UInt8> = []
+
+    init(_ bytes: [UInt8], previous: [Int] = []) {
+        self.bytes = bytes
+        self.previous = previous
+    }
 
     static func decode(_ frame: [UInt8], onto state: [Float]) throws -> [Float] {
         var previous: [Int] = []
         return try decode(frame, onto: state, symbols: &previous)
     }
 
+    /// Decodes a frame of one Float32 section.
+    ///
     /// - Parameter symbols: those of the frame before, empty if there are none; then this frame's.
     static func decode(_ frame: [UInt8], onto previous: [Float], symbols: inout [Int]) throws -> [Float] {
-        var reader = PlainDecoder(bytes: Array(frame.dropLast(8)), at: 0, previous: symbols)
-        guard try reader.take(4) == [0x56, 0x4c, 0x43, 0x46], try reader.take(1) == [2] else {
-            throw Refused()
-        }
-        let flags = Int(try reader.take(1)[0])
-        let isBase = flags & 1 == 0
-        guard try reader.number(6) == frame.count else { throw Refused() }
-        _ = try reader.varint()
-        _ = try reader.take(isBase ? 16 : 32)
-        if flags & 2 != 0 {
-            guard try reader.take(1)[0] < 3 else { throw Refused() }
-        } else {
-            guard try reader.varint() == 1, try reader.take(1) == [0], try reader.varint() == 0,
-                try reader.varint() == previous.count
-            else { throw Refused() }
-            _ = try reader.take(try reader.varint())
-        }
-        if flags & 4 == 0 { _ = try reader.take(try reader.varint()) }
-        guard try reader.varint() == 1 else { throw Refused() }
-        _ = try reader.varint()
-        let codec = try reader.take(1)[0]
-        guard try reader.varint() == previous.count else { throw Refused() }
-        defer { symbols = reader.symbols }
-        switch codec {
-        case 0: return try reader.exact(previous, isBase)
-        case 1: return try reader.lc(previous)
-        default: return try reader.auto(previous)
-        }
+        let bytes = previous.withUnsafeBytes { Array($0) }
+        let section = PlainState.Section(name: Array("p".utf8), format: 0, bytes: bytes)
+        let state = try decode(frame, onto: PlainState(sections: [section], symbols: [symbols]))
+        guard state.sections.count == 1, state.sections[0].format == 0 else { throw Refused() }
+        symbols = state.symbols[0]
+        return (0..<state.sections[0].count).map { state.sections[0].float($0) }
     }
 
-    private mutating func take(_ count: Int) throws -> [UInt8] {
+    /// Decodes any frame. A base doesn't look at the state.
+    static func decode(_ frame: [UInt8], onto state: PlainState) throws -> PlainState {
+        var reader = PlainDecoder(Array(frame.dropLast(8)))
+        guard try reader.take(5) == [0x56, 0x4c, 0x43, 0x46, 2] else { throw Refused() }
+        let flags = try reader.take(1)[0]
+        let isBase = flags & 1 == 0
+        guard flags < 16, !isBase || flags == 0, try reader.number(6) == frame.count else { throw Refused() }
+        var end = PlainDecoder(Array(frame.suffix(8)))
+        guard PlainDigest.of64(reader.bytes) == (try end.number(8) as UInt64) else { throw Refused() }
+        _ = try reader.varint()
+        if !isBase { guard try reader.take(16) == state.digest.bytes else { throw Refused() } }
+        let digest = try reader.take(16)
+        var result = PlainState(sections: state.sections)
+        if flags & 2 != 0 {
+            result.group(try reader.take(1)[0])
+        } else {
+            result.sections = try reader.layout(isBase ? nil : state)
+        }
+        result.metadata = flags & 4 != 0 ? state.metadata : try reader.take(try reader.varint())
+        for index in 0..<(try reader.varint()) {
+            let symbols = state.symbols.indices.contains(index) ? state.symbols[index] : []
+            var scope = PlainDecoder(try reader.take(try reader.varint()), previous: symbols)
+            try scope.scope(index, of: &result, isBase)
+            guard scope.at == scope.bytes.count else { throw Refused() }
+            if scope.usesPrevious { reader.usesPrevious = true }
+            result.coders.formUnion(scope.coders)
+        }
+        let padding = isBase ? try reader.take(try reader.varint()) : []
+        guard padding.allSatisfy({ $0 == 0 }), reader.at == reader.bytes.count,
+            reader.usesPrevious == (flags & 8 != 0),
+            result.digest.bytes == digest
+        else { throw Refused() }
+        return result
+    }
+
+    mutating func take(_ count: Int) throws -> [UInt8] {
         guard count >= 0, at + count <= bytes.count else { throw Refused() }
         defer { at += count }
         return Array(bytes[at..<(at + count)])
     }
 
-    private mutating func number(_ count: Int) throws -> Int {
-        try take(count).reversed().reduce(0) { $0 << 8 | Int($1) }
+    mutating func number<Number: FixedWidthInteger>(_ count: Int) throws -> Number {
+        try take(count).reversed().reduce(0) { $0 << 8 | Number($1) }
     }
 
-    private mutating func varint() throws -> Int {
+    mutating func varint() throws -> Int {
         let byte = Int(try take(1)[0])
         return byte < 128 ? byte : (byte - 128) + 128 * (try varint())
     }
 
-    private mutating func exact(_ previous: [Float], _ isBase: Bool) throws -> [Float] {
-        guard try varint() == 1, try take(1) == [4], try varint() == previous.count else { throw Refused() }
-        var words = [UInt32](repeating: 0, count: previous.count)
-        self.previous = []
-        for plane in (0..<4).reversed() {
-            let symbols = try stream(previous.count, 256)
-            for (index, symbol) in symbols.enumerated() {
-                words[index] |= UInt32(symbol) << UInt32(8 * plane)
-            }
-            self.previous = symbols
-        }
-        return zip(words, previous).map { word, old in
-            let difference = word & 1 == 0 ? word / 2 : ~(word / 2)
-            return Float(bitPattern: isBase ? word : old.bitPattern &+ difference)
+    /// - Parameter state: what a delta builds on.
+    private mutating func layout(_ state: PlainState?) throws -> [PlainState.Section] {
+        try (0..<(try varint())).map { _ in
+            let format = try take(1)[0]
+            let (scope, count) = (try varint(), try varint())
+            let name = try take(try varint())
+            let size = count * PlainState.Section.width(format)
+            var section = PlainState.Section(
+                name: name, format: format, bytes: Array(repeating: 0, count: size), scope: scope)
+            guard let state else { return section }
+            guard let own = state.sections.first(where: { $0.name == name }), own.format == format,
+                own.bytes.count == size
+            else { throw Refused() }
+            section.bytes = own.bytes
+            return section
         }
     }
 
-    private mutating func lc(_ state: [Float]) throws -> [Float] {
+    /// Decodes a scope's elements in place.
+    private mutating func scope(_ index: Int, of state: inout PlainState, _ isBase: Bool) throws {
+        let codec = try take(1)[0]
+        let elements = state.elements(ofScope: index)
+        guard try varint() == elements.count, codec < 3, codec == 0 || !isBase else { throw Refused() }
+        if previous.count != elements.count { previous = [] }
+        var symbols: [Int] = []
+        switch codec {
+        case 0: try exact(&state, elements, isBase)
+        case 1: symbols = try lc(&state, elements)
+        default: symbols = try auto(&state, elements)
+        }
+        state.symbols.append(symbols)
+    }
+
+    private mutating func exact(
+        _ state: inout PlainState, _ elements: [PlainState.Element], _ isBase: Bool
+    ) throws {
+        var runs: [(width: Int, count: Int)] = []
+        for _ in 0..<(try varint()) { runs.append((Int(try take(1)[0]), try varint())) }
+        guard runs.reduce(0, { $0 + $1.count }) == elements.count else { throw Refused() }
+        var start = 0
+        for (width, count) in runs {
+            let own = elements[start..<(start + count)]
+            start += count
+            guard own.allSatisfy({ state.sections[$0.section].width == width }) else { throw Refused() }
+            var words = [UInt64](repeating: 0, count: count)
+            previous = []
+            for plane in (0..<width).reversed() {
+                let symbols = try stream(count, 256)
+                for (index, symbol) in symbols.enumerated() {
+                    words[index] |= UInt64(symbol) << UInt64(8 * plane)
+                }
+                previous = symbols
+            }
+            for (word, element) in zip(words, own) {
+                let difference = word & 1 == 0 ? word / 2 : ~(word / 2)
+                state[element] = isBase ? word : state[element] &+ difference
+            }
+        }
+        // The planes' contexts aren't the previous frame's symbols.
+        usesPrevious = false
+    }
+
+    private mutating func lc(_ state: inout PlainState, _ elements: [PlainState.Element]) throws -> [Int] {
         _ = try take(1)
         var values: [Float] = [0]
-        for _ in 0..<(try varint()) { values.append(Float(bitPattern: UInt32(try number(4)))) }
-        let exceptions = try exceptions()
-        symbols = try stream(state.count, values.count)
-        var result = zip(state, symbols).map { $0 + values[$1] }
-        for (index, value) in exceptions { result[index] = value }
-        return result
+        for _ in 0..<(try varint()) { values.append(Float(bitPattern: try number(4))) }
+        return try quantized(&state, elements, values) { $0 + $1 }
     }
 
-    private mutating func auto(_ state: [Float]) throws -> [Float] {
+    private mutating func auto(_ state: inout PlainState, _ elements: [PlainState.Element]) throws -> [Int] {
         let isRoot = try take(1) == [1]
         _ = try take(4)
         let highest = try varint()
         var values: [Float] = [0]
         if highest > 0 {
-            let step = Float(bitPattern: UInt32(try number(4)))
+            let step = Float(bitPattern: try number(4))
             let places = try take(min(highest, 9)).map { Int(Int8(bitPattern: $0)) }
             for level in 1...highest {
                 let value = Float(256 * level + places[min(level, 9) - 1]) * (step / 256)
                 values += [value, -value]
             }
         }
-        let exceptions = try exceptions()
-        symbols = try stream(state.count, values.count)
-        var result = zip(state, symbols).map { old, symbol in
-            guard isRoot else { return old + values[symbol] }
-            let root = old.squareRoot() + values[symbol]
+        return try quantized(&state, elements, values) { old, value in
+            guard isRoot else { return old + value }
+            let root = old.squareRoot() + value
             return root > 0 ? root * root : 0
         }
-        for (index, value) in exceptions { result[index] = value }
-        return result
     }
 
-    private mutating func exceptions() throws -> [(Int, Float)] {
-        var exceptions: [(Int, Float)] = []
-        var index = -1
+    /// Reads exceptions and symbols, and applies the symbols' values, then the exceptions.
+    private mutating func quantized(
+        _ state: inout PlainState, _ elements: [PlainState.Element], _ values: [Float],
+        _ sum: (Float, Float) -> Float
+    ) throws -> [Int] {
+        var exceptions: [(PlainState.Element, UInt64)] = []
+        var next = 0
         let count = try varint()
-        if count > 0 { _ = try varint() }
+        let length = count > 0 ? try varint() : 0
+        let end = at + length
         for _ in 0..<count {
-            index += try varint() + 1
-            exceptions.append((index, Float(bitPattern: UInt32(try number(4)))))
+            next += try varint()
+            guard next < elements.count else { throw Refused() }
+            exceptions.append((elements[next], try number(state.sections[elements[next].section].width)))
+            next += 1
         }
-        return exceptions
-    }
-
-    /// A stream of symbols: what its blocks share, their sizes, and the blocks.
-    private mutating func stream(_ count: Int, _ alphabet: Int) throws -> [Int] {
-        let coder = try take(1)[0]
-        if coder == 0 { return Array(repeating: try varint(), count: count) }
-        let model = coder == 2 ? try Model(&self, alphabet) : nil
-        let lengths = coder == 1 ? try codeLengths(alphabet) : []
-        let mixesPrevious = coder == 4 ? try take(1) == [1] : false
-        let groupSize = coder == 5 ? Int(try take(1)[0]) : 1
-        let groups = coder == 5 ? try groupLengths(alphabet, groupSize) : []
-        let size = 1 << Int(try take(1)[0])
-        var sizes: [Int] = []
-        for _ in 0..<max(1, (count + size - 1) / size) { sizes.append(try varint()) }
-        var result: [Int] = []
-        for length in sizes {
-            let own = min(size, count - result.count)
-            let above =
-                previous.isEmpty
-                ? Array(repeating: 0, count: own) : Array(previous[result.count..<(result.count + own)])
-            var body = PlainDecoder(bytes: try take(length), at: 0, previous: above.map { min($0, 255) })
-            switch coder {
-            case 1: result += try body.huffman(own, lengths)
-            case 5: result += try body.groups(own, groups, groupSize, alphabet)
-            case 2: result += try body.contexts(own, model!)
-            case 3: result += try body.take(own).map { Int($0) }
-            case 4:
-                result += try PlainLevels.decode(
-                    try body.take(length), count: own, previous: mixesPrevious ? body.previous : nil)
-            default: throw Refused()
-            }
-            guard body.at == body.bytes.count else { throw Refused() }
+        guard at == end else { throw Refused() }
+        let symbols = try stream(elements.count, values.count)
+        for (element, symbol) in zip(elements, symbols) {
+            let old = state.sections[element.section].float(element.index)
+            state.sections[element.section].set(element.index, sum(old, values[symbol]))
         }
-        return result
-    }
-
-    /// A bit stream's bits.
-    private static func bits(_ bytes: [UInt8]) -> [Int] {
-        bytes.flatMap { byte in (0..<8).map { Int(byte >> UInt8($0)) & 1 } }
-    }
-
-    private mutating func codeLengths(_ alphabet: Int) throws -> [Int] {
-        let table = PlainDecoder.bits(try take((5 * alphabet + 7) / 8))
-        return (0..<alphabet).map { symbol in (0..<5).reduce(0) { $0 + table[5 * symbol + $1] << $1 } }
-    }
-
-    private mutating func groupLengths(_ alphabet: Int, _ size: Int) throws -> [Int] {
-        let count = (0..<size).reduce(1) { product, _ in product * alphabet }
-        let table = PlainDecoder.bits(try take((count + 1) / 2))
-        return (0..<count).map { group in (0..<4).reduce(0) { $0 + table[4 * group + $1] << $1 } }
-    }
-
-    /// A canonical code's symbols by their codes.
-    private static func codes(_ lengths: [Int]) -> [[Int]: Int] {
-        var symbols: [[Int]: Int] = [:]
-        var code = 0
-        for length in 1...24 {
-            for symbol in lengths.indices where lengths[symbol] == length {
-                symbols[(0..<length).map { code >> (length - 1 - $0) & 1 }] = symbol
-                code += 1
-            }
-            code <<= 1
-        }
+        for (element, bits) in exceptions { state[element] = bits }
         return symbols
     }
+}
 
-    private mutating func groups(
-        _ count: Int, _ lengths: [Int], _ size: Int, _ alphabet: Int
-    ) throws -> [Int] {
-        let groups = PlainDecoder.codes(lengths)
-        let sizes = [try varint(), try varint(), try varint()]
-        let quarter = (count + 4 * size - 1) / (4 * size) * size
-        var result: [Int] = []
-        for stream in 0..<4 {
-            let bits = PlainDecoder.bits(try take(stream < 3 ? sizes[stream] : bytes.count - at))
-            var prefix: [Int] = []
-            var position = 0
-            while result.count < min(quarter * (stream + 1), count) {
-                prefix.append(bits[position])
-                position += 1
-                guard var group = groups[prefix] else { continue }
-                for _ in 0..<size {
-                    if result.count < count { result.append(group % alphabet) }
-                    group /= alphabet
-                }
-                prefix = []
-            }
-        }
-        return result
+extension PlainState {
+    struct Element {
+        var section: Int
+        var index: Int
     }
 
-    private mutating func huffman(_ count: Int, _ lengths: [Int]) throws -> [Int] {
-        let symbols = PlainDecoder.codes(lengths)
-        let sizes = [try varint(), try varint(), try varint()]
-        let quarter = (count + 3) / 4
-        var result: [Int] = []
-        for stream in 0..<4 {
-            let bits = PlainDecoder.bits(try take(stream < 3 ? sizes[stream] : bytes.count - at))
-            var prefix: [Int] = []
-            var position = 0
-            while result.count < min(quarter * (stream + 1), count) {
-                prefix.append(bits[position])
-                position += 1
-                guard let symbol = symbols[prefix] else { continue }
-                result.append(symbol)
-                prefix = []
-            }
-        }
-        return result
+    /// A scope's vector.
+    func elements(ofScope scope: Int) -> [Element] {
+        sections.indices.filter { sections[$0].scope == scope }
+            .flatMap { section in (0..<sections[section].count).map { Element(section: section, index: $0) } }
     }
 
-    /// Contexts and frequencies.
-    private struct Model {
-        var bits: [Int]
-        var position = 0
-        var left: [Int] = []
-        var above: [Int] = []
-        var isWide: Bool
-        var usesPrevious: Bool
-        var isSparse: Bool
-        var map: [Int] = []
-        var tables: [[Int]] = []
-        var runs: [Int] = []
-        var near: Int { isWide ? (usesPrevious ? 4 : 2) : 1 }
-
-        init(_ reader: inout PlainDecoder, _ alphabet: Int) throws {
-            let code = Int(try reader.take(1)[0])
-            func bounds(_ layout: Int) throws -> [Int] {
-                switch layout {
-                case 0: return []
-                case 1: return [1]
-                case 2: return Array(1..<alphabet)
-                default:
-                    var last = 0
-                    return try (0..<(try reader.varint())).map { _ in
-                        last += try reader.varint()
-                        return last
-                    }
-                }
-            }
-            left = try bounds(code & 3)
-            above = try bounds(code >> 2 & 3)
-            isWide = code & 16 != 0
-            usesPrevious = code & 32 != 0
-            isSparse = code & 64 != 0
-            bits = PlainDecoder.bits(Array(reader.bytes[reader.at...]))
-            let count = read(6) + 1
-            var recent = Array(0..<count)
-            for _ in 0..<((left.count + 1) * (above.count + 1) * near) {
-                let table = recent.remove(at: count == 1 ? 0 : gamma() - 1)
-                recent.insert(table, at: 0)
-                map.append(table)
-            }
-            var codes: [Int]?
-            for _ in 0..<count { tables.append(table(alphabet, alphabet <= 16 ? 2 : 1, &codes)) }
-            codes = nil
-            if isSparse { runs = table(57, 2, &codes) }
-            _ = try reader.take((position + 7) / 8)
-        }
-
-        private mutating func read(_ count: Int) -> Int {
-            position += count
-            return (0..<count).reduce(0) { $0 + bits[position - count + $1] << $1 }
-        }
-
-        private mutating func gamma() -> Int {
-            var zeros = 0
-            while read(1) == 0 { zeros += 1 }
-            return 1 << zeros + read(zeros)
-        }
-
-        private static func frequency(_ step: Int) -> Int {
-            // 2^(step/8) by repeated square roots of two.
-            var value = 1.0
-            let root = 2.0.squareRoot()
-            let factors = [2.0, root, root.squareRoot(), root.squareRoot().squareRoot()]
-            for _ in 0..<(step / 8) { value *= factors[0] }
-            if step & 4 != 0 { value *= factors[1] }
-            if step & 2 != 0 { value *= factors[2] }
-            if step & 1 != 0 { value *= factors[3] }
-            return Int((value + 0.5).rounded(.down))
-        }
-
-        private mutating func table(_ alphabet: Int, _ stride: Int, _ before: inout [Int]?) -> [Int] {
-            var width = 0
-            while 1 << width < alphabet { width += 1 }
-            let main = read(width)
-            let isFromTable = before != nil && read(1) == 1
-            var codes = [Int](repeating: 0, count: alphabet)
-            var last = 0
-            for symbol in codes.indices where symbol != main {
-                let value = gamma() - 1
-                codes[symbol] =
-                    (isFromTable ? before![symbol] : last) + (value % 2 == 0 ? value / 2 : -(value + 1) / 2)
-                last = codes[symbol]
-            }
-            var frequencies = codes.map { $0 == 0 ? 0 : Model.frequency(($0 - 1) * stride) }
-            frequencies[main] = 4096 - frequencies.reduce(0, +)
-            var code = 0
-            while (code + 1) * stride <= 96, Model.frequency((code + 1) * stride) <= frequencies[main] {
-                code += 1
-            }
-            codes[main] = code + 1
-            before = codes
-            return frequencies
-        }
-
-        /// The context of an element.
-        func context(_ symbols: [Int], _ previous: [Int], _ index: Int, from start: Int) -> Int {
-            let first = index > start ? symbols[index - 1] : 0
-            let second = index > start + 1 ? symbols[index - 2] : 0
-            var near = isWide && second != 0 ? 1 : 0
-            if isWide, usesPrevious {
-                near += index > 0 && previous[index - 1] != 0 ? 1 : 0
-                near += index + 1 < previous.count && previous[index + 1] != 0 ? 1 : 0
-            }
-            let above = self.above.filter { $0 <= (usesPrevious ? previous[index] : 0) }.count
-            return (left.filter { $0 <= first }.count * (self.above.count + 1) + above) * self.near + near
-        }
+    subscript(element: Element) -> UInt64 {
+        get { sections[element.section][element.index] }
+        set { sections[element.section][element.index] = newValue }
     }
 
-    /// Takes a value of these frequencies from a state.
-    private mutating func symbol(_ frequencies: [Int], _ state: inout Int) throws -> Int {
-        var start = 0
-        var symbol = 0
-        let slot = state % 4096
-        while slot >= start + frequencies[symbol] {
-            start += frequencies[symbol]
-            symbol += 1
+    /// Gives sections their scopes where a layout is inherited.
+    mutating func group(_ grouping: UInt8) {
+        let others = sections.contains(where: \.isFloating) ? 1 : 0
+        for index in sections.indices {
+            sections[index].scope = grouping == 1 ? index : sections[index].isFloating ? 0 : others
         }
-        state = frequencies[symbol] * (state / 4096) + slot - start
-        if state < 1 << 15 { state = state << 16 + (try number(2)) }
-        return symbol
-    }
-
-    private mutating func contexts(_ count: Int, _ model: Model) throws -> [Int] {
-        if model.isSparse {
-            return bytes.isEmpty ? Array(repeating: 0, count: count) : try sparse(count, model)
-        }
-        let lanes = count < 4096 ? 1 : 4
-        let length = (count + lanes - 1) / lanes
-        var states: [Int] = []
-        for _ in 0..<lanes { states.append(try number(4)) }
-        var result = [Int](repeating: 0, count: count)
-        for step in 0..<length {
-            for lane in 0..<lanes where lane * length + step < count {
-                let index = lane * length + step
-                let context = model.context(result, previous, index, from: lane * length)
-                result[index] = try symbol(model.tables[model.map[context]], &states[lane])
-            }
-        }
-        guard states.allSatisfy({ $0 == 1 << 15 }) else { throw Refused() }
-        return result
-    }
-
-    private mutating func sparse(_ count: Int, _ model: Model) throws -> [Int] {
-        var states = [try number(4), try number(4)]
-        var turn = 0
-        func next(_ frequencies: [Int]) throws -> Int {
-            defer { turn ^= 1 }
-            return try symbol(frequencies, &states[turn])
-        }
-        func rawBits(_ count: Int) throws -> Int {
-            guard count > 0 else { return 0 }
-            // As many equal frequencies as there are values.
-            return try next(Array(repeating: 4096 >> count, count: 1 << count))
-        }
-        func run() throws -> Int {
-            let token = try next(model.runs)
-            if token == 0 { return Int.max }
-            if token <= 16 { return token - 1 }
-            let exponent = (token - 17) / 2 + 4
-            let low = try rawBits(min(exponent - 1, 12))
-            let high = try rawBits(max(exponent - 13, 0))
-            return (2 + (token - 17) % 2) << (exponent - 1) + low + high << 12
-        }
-        var result = [Int](repeating: 0, count: count)
-        var left = try run()
-        for index in 0..<count {
-            let context = model.context(result, previous, index, from: 0)
-            if context > 0 {
-                result[index] = try next(model.tables[model.map[context]])
-            } else if left > 0 {
-                left -= left == Int.max ? 0 : 1
-            } else {
-                result[index] = try next(model.tables[model.map[0]])
-                left = try run()
-            }
-        }
-        guard left == Int.max, states == [1 << 15, 1 << 15] else { throw Refused() }
-        return result
     }
 }

@@ -1,0 +1,189 @@
+import Testing
+
+@testable import LCCheckpoint
+
+/// A frame that must be refused, and how.
+struct BadFrame: CustomTestStringConvertible {
+    var name: String
+    var kind: CodecError.Kind
+    /// A part of the sentence that no other check says.
+    var sentence: String
+
+    var testDescription: String { name }
+
+    private init(_ name: String, _ kind: CodecError.Kind, _ sentence: String) {
+        (self.name, self.kind, self.sentence) = (name, kind, sentence)
+    }
+
+    static let all = [
+        BadFrame("bad-version", .unsupported, "frame is of version 1 "),
+        BadFrame("bad-flags", .unsupported, "has flags 17,"),
+        BadFrame("bad-checksum", .checksumMismatch, "its checksum doesn't hold"),
+        BadFrame("bad-length", .malformed, "bytes and claims"),
+        BadFrame("bad-bucket-order", .malformed, "buckets aren't in their order"),
+        BadFrame("bad-codec", .unsupported, "needs codec 9,"),
+        BadFrame("bad-block-size", .malformed, "blocks of 2^30 symbols"),
+        BadFrame("bad-state-digest", .stateMismatch, "isn't what was written"),
+        BadFrame("bad-kraft", .malformed, "the code lengths make no complete code"),
+        BadFrame("bad-frequencies", .malformed, "frequencies exceed their sum"),
+        BadFrame("bad-count", .malformed, "element count is 1099511627776, above its limit"),
+        BadFrame("bad-bomb", .limitExceeded, "claims a state of 1073741824: refused as a bomb"),
+        BadFrame("bad-varint", .malformed, "step is no number of 64 bits"),
+        BadFrame("bad-varint-form", .malformed, "step isn't in its shortest form"),
+        BadFrame("bad-exception-end", .malformed, "an exception beyond the scope's 600 elements"),
+        BadFrame("bad-exception-order", .malformed, "an exception beyond the scope's 600 elements"),
+        BadFrame("bad-exception-count", .malformed, "bytes after the exceptions"),
+        BadFrame("bad-block-length", .malformed, "block length is 16383, above its limit"),
+        BadFrame("bad-block-cut", .malformed, "block needs"),
+        BadFrame("bad-block-rest", .malformed, "a scope has 1 bytes too many"),
+    ]
+}
+
+/// A good frame of 600 elements in one scope, taken apart to be damaged and put together again with lengths and a checksum
+/// that hold: so the check behind them is reached.
+private struct TakenFrame {
+    /// What comes before the scope's length, the scope, and what comes after it but for the checksum.
+    var head: [UInt8]
+    var scope: [UInt8]
+    var tail: [UInt8]
+
+    /// The layout's bytes: 1 section, format, scope, elements (2), length of the name, name.
+    static func layout(_ kind: FrameKind) -> Int { FrameFormat.prefixBytes + 1 + (kind == .delta ? 32 : 16) }
+
+    init(_ frame: [UInt8], _ kind: FrameKind) throws {
+        let at = TakenFrame.layout(kind) + 9
+        (head, scope, tail) = try frame[at...].withUnsafeBytes { bytes in
+            var reader = ByteReader(bytes)
+            let length = try reader.count("scope", atMost: bytes.count)
+            let scope = Array(try reader.bytes(length, "scope"))
+            return (Array(frame[..<at]), scope, Array(reader.rest.dropLast(FrameFormat.checksumBytes)))
+        }
+    }
+
+    /// The place behind the buckets of an lc scope: codec, elements (2), bits, bucket count, buckets.
+    var exceptions: Int { 5 + 4 * Int(scope[4]) }
+
+    var bytes: [UInt8] {
+        var all = head
+        all.append(varint: UInt64(scope.count))
+        all += scope + tail
+        let length = all.count + FrameFormat.checksumBytes
+        for byte in 0..<6 { all[6 + byte] = UInt8(truncatingIfNeeded: length >> (8 * byte)) }
+        all.append(littleEndian: all.withUnsafeBytes { checksum64($0) })
+        return all
+    }
+}
+
+private func varint(_ value: UInt64) -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.append(varint: value)
+    return bytes
+}
+
+extension GoldenTests {
+    func write(bad name: String) throws {
+        if let frame = try damagedElsewhere(name) { return try GoldenFiles.save(frame, name + ".frame") }
+        var frame = try TakenFrame(try GoldenFiles.read("lc3-huffman.frame"), .delta)
+        let step = FrameFormat.prefixBytes
+        // Buckets, no exceptions, coder; lengths of 8 codes; block size; the block's length.
+        let lengths = frame.exceptions + 2
+        let block = lengths + 5
+        let blockLength = frame.scope.count - block - 1 - 2
+        #expect(varint(UInt64(blockLength)) == Array(frame.scope[(block + 1)...(block + 2)]))
+        func replaceLength(_ length: Int) {
+            frame.scope.replaceSubrange((block + 1)...(block + 2), with: varint(UInt64(length)))
+        }
+        switch name {
+        case "bad-bucket-order": for byte in 5..<9 { frame.scope.swapAt(byte, byte + 4) }
+        case "bad-codec": frame.scope[0] = 9
+        case "bad-block-size": frame.scope[block] = 30
+        case "bad-state-digest": frame.head[step + 1 + 16] ^= 1
+        // A code one longer than it was leaves room.
+        case "bad-kraft": frame.scope[lengths] += 1
+        case "bad-count":
+            let count = TakenFrame.layout(.delta) + 3
+            frame.head.replaceSubrange(count..<(count + 2), with: varint(1 << 40))
+        case "bad-varint":
+            frame.head.replaceSubrange(step...step, with: Array(repeating: 0x81, count: 10) + [1])
+        case "bad-varint-form": frame.head.replaceSubrange(step...step, with: [0x81, 0])
+        case "bad-block-length": replaceLength(16_383)
+        case "bad-block-cut": replaceLength(blockLength + 1)
+        case "bad-block-rest": replaceLength(blockLength - 1)
+        default: break
+        }
+        var bytes = frame.bytes
+        switch name {
+        case "bad-version": bytes[4] = 1
+        case "bad-flags": bytes[5] |= 16
+        case "bad-length": bytes[6] ^= 1
+        case "bad-checksum": bytes[bytes.count - 1] ^= 1
+        default: break
+        }
+        if ["bad-version", "bad-flags", "bad-length"].contains(name) {
+            bytes.removeLast(FrameFormat.checksumBytes)
+            bytes.append(littleEndian: bytes.withUnsafeBytes { checksum64($0) })
+        }
+        try GoldenFiles.save(bytes, name + ".frame")
+    }
+
+    /// Damage that another good frame lends itself to; all build on the same base.
+    private func damagedElsewhere(_ name: String) throws -> [UInt8]? {
+        switch name {
+        case "bad-frequencies": return try badFrequencies()
+        case "bad-bomb": return try bomb()
+        case "bad-exception-end", "bad-exception-order", "bad-exception-count":
+            var frame = try TakenFrame(try GoldenFiles.read("exceptions.frame"), .delta)
+            // Count, length, then gap and element: of 3 and 4.
+            let at = frame.exceptions
+            let second = at + 7
+            #expect(frame.scope[at...(at + 2)] == [2, 10, 3] && frame.scope[second] == 0)
+            switch name {
+            case "bad-exception-end":
+                frame.scope.replaceSubrange(second...second, with: varint(596))
+                frame.scope[at + 1] += 1
+            case "bad-exception-order":
+                // One back, if sums wrapped around.
+                frame.scope.replaceSubrange(second...second, with: varint(.max))
+                frame.scope[at + 1] += 9
+            default: frame.scope[at] -= 1
+            }
+            return frame.bytes
+        default: return nil
+        }
+    }
+
+    /// A context head of four symbols without contexts, of which two have half of all slots each, so nothing is left for
+    /// the main one.
+    private func badFrequencies() throws -> [UInt8] {
+        var frame = try TakenFrame(try GoldenFiles.read("lc2-one-lane.frame"), .delta)
+        let coder = frame.exceptions + 1
+        #expect(frame.scope[coder] == StreamCoder.contexts.rawValue)
+        let old = try frame.scope[(coder + 1)...].withUnsafeBytes { bytes in
+            var reader = ByteReader(bytes)
+            _ = try SymbolModel(&reader, alphabet: 4)
+            return bytes.count - reader.rest.count
+        }
+        var bits = BitWriter()
+        bits.append(0, count: 6)
+        bits.append(0, count: 2)
+        // Codes 45, 45 and 0: 2048 is F((45 − 1)·2). Each is told from the one before it.
+        for gamma in [91, 1, 90] { bits.append(gamma: UInt64(gamma)) }
+        frame.scope.replaceSubrange((coder + 1)...(coder + old), with: [0] + bits.finish())
+        return frame.bytes
+    }
+
+    /// A base of 600 zeros that says of itself, three times, that it is of 2^28.
+    private func bomb() throws -> [UInt8] {
+        let zeros = [Float](repeating: 0, count: 600)
+        let good = try encode(zeros, onto: zeros, CodecSettings(kind: .exact), kind: .base).frame.bytes
+        var frame = try TakenFrame(good, .base)
+        let count = varint(1 << 28)
+        let layout = TakenFrame.layout(.base) + 3
+        // Codec, elements (2), 1 run, width, elements (2), four constant planes.
+        #expect(frame.scope == [0, 0xd8, 4, 1, 4, 0xd8, 4, 0, 0, 0, 0, 0, 0, 0, 0])
+        frame.head.replaceSubrange(layout..<(layout + 2), with: count)
+        frame.scope.replaceSubrange(5..<7, with: count)
+        frame.scope.replaceSubrange(1..<3, with: count)
+        return frame.bytes
+    }
+}
