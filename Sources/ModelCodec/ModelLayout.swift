@@ -58,11 +58,13 @@ public struct ModelLayout: Equatable {
             tensors.append(Member(name: name, dtype: dtype, shape: shape, range: size..<(size + byteCount)))
             size += byteCount
         }
+        var before: String?
         for _ in 0..<(try reader.count()) {
             let key = try reader.text()
-            guard metadata.updateValue(try reader.text(), forKey: key) == nil else {
-                throw TableReader.damaged
-            }
+            guard before.map({ $0.utf8.lexicographicallyPrecedes(key.utf8) }) ?? true,
+                metadata.updateValue(try reader.text(), forKey: key) == nil
+            else { throw TableReader.damaged }
+            before = key
         }
         guard reader.isAtEnd, zip(tensors, tensors.dropFirst()).allSatisfy({ $0.name < $1.name }) else {
             throw TableReader.damaged
@@ -174,6 +176,8 @@ private struct TableReader {
             let byte = bytes[position]
             position += 1
             value |= UInt64(byte & 0x7f) << shift
+            // Nothing is written longer than it must be: equal tables are equal bytes, which digests cover.
+            guard byte != 0 || shift == 0 else { throw TableReader.damaged }
             if byte & 0x80 == 0 { return Int(value) }
         }
         throw TableReader.damaged
