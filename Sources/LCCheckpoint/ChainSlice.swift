@@ -37,7 +37,12 @@ public struct ChainSlice {
             guard frame.header.baseDigest == state else {
                 throw CodecError(.baseMismatch, "frame \(index) doesn't build on the one before it")
             }
-            guard let found = frame.header.sections.firstIndex(where: { $0.name == name }) else {
+            guard
+                let found = frame.header.sections.firstIndex(where: {
+                    // By bytes: strings are equal that look the same.
+                    $0.name.utf8.elementsEqual(name.utf8)
+                })
+            else {
                 throw CodecError(.invalidArgument, "there is no section \(name)")
             }
             if let section, section.format != frame.header.sections[found].format || place != found {

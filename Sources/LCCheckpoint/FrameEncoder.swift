@@ -151,13 +151,18 @@ public struct FrameEncoder {
             let (buckets, few) = BucketTable.listing(vector, bits: bits, threads: threads)
             try vector.failure.check()
             history = try encode(vector, buckets, few, settings.entropy, digests, into: &payload)
-        case .auto(let error) where kind == .delta:
+        case .auto(let wanted) where kind == .delta:
             let isRoot = settings.domain == .squareRoots
             let own = ScopeVector(sources, isRoot: isRoot)
-            history = encode(own, error: error, digests, into: &payload)
-            try own.failure.check()
-            if payload.head.isEmpty, !isRoot {
-                history = try encodeBuckets(vector, error: error, settings.entropy, digests, into: &payload)
+            // Deltas are of binary32: what that costs wider elements is part of the error.
+            let error = wanted - narrowingError(sources, vector)
+            if error > wanted / 2 {
+                history = encode(own, error: error, digests, into: &payload)
+                try own.failure.check()
+                if payload.head.isEmpty, !isRoot {
+                    history = try encodeBuckets(
+                        vector, error: error, settings.entropy, digests, into: &payload)
+                }
             }
             // Nothing but the exact bits is near enough.
             if payload.head.isEmpty { fallthrough }

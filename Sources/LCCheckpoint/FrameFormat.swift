@@ -88,20 +88,22 @@ extension FrameEncoder {
     /// How the frame's layout follows from the one that is inherited, or nil.
     private func grouping() -> FrameFormat.Grouping? {
         guard let context, context.sections.count == sections.count else { return nil }
-        var own: [String: SectionLayout] = [:]
-        for section in sections { own[section.name] = section }
+        // By their bytes: names are different that look the same.
+        func key(_ section: SectionLayout) -> [UInt8] { Array(section.name.utf8) }
+        var own: [[UInt8]: SectionLayout] = [:]
+        for section in sections { own[key(section)] = section }
         // The order matters only within a scope.
         var last: [Int: Int] = [:]
-        var places: [String: Int] = [:]
-        for (place, section) in sections.enumerated() { places[section.name] = place }
+        var places: [[UInt8]: Int] = [:]
+        for (place, section) in sections.enumerated() { places[key(section)] = place }
         for section in context.sections {
-            guard let section = own[section.name], let place = places[section.name],
+            guard let section = own[key(section)], let place = places[key(section)],
                 place > last[section.scope] ?? -1
             else { return nil }
             last[section.scope] = place
         }
         return FrameFormat.Grouping.allCases.first { grouping in
-            grouping.apply(context.sections).allSatisfy { own[$0.name] == $0 }
+            grouping.apply(context.sections).allSatisfy { own[key($0)] == $0 }
         }
     }
 

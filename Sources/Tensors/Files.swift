@@ -52,6 +52,11 @@ public enum Files {
         guard !name.isEmpty else {
             throw TensorFileError(.unwritable, "can't write \(path): it names no file")
         }
+        // A device or a pipe would be gone, and a file stand in its place.
+        var status = stat()
+        if stat(path, &status) == 0, ![S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT) {
+            throw TensorFileError(.unwritable, "can't write \(path): it is no file that can be replaced")
+        }
         let random = UInt32.random(in: .min ... .max)
         let temporary = (slash == nil ? "" : directory) + ".\(name.prefix(64)).\(getpid()).\(random).tmp"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)

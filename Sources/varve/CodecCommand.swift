@@ -106,6 +106,7 @@ struct CodecEncode: ParsableCommand {
     func run() throws {
         let (scope, settings) = try options.resolve()
         let threads = try options.parallel.resolve()
+        try check(output, isNoneOf: [base, target])
         var state = try ModelFile(base)
         let live = try ModelFile(target)
         if let difference = state.difference(from: live) {
@@ -123,6 +124,21 @@ struct CodecEncode: ParsableCommand {
         }
         let summary = CodecSummary(frame)
         print(options.json ? jsonObject(summary.members) : summary.line)
+    }
+}
+
+/// Refuses to write over what is read: a delta is of no use without the model that it builds on.
+func check(_ output: String, isNoneOf inputs: [String]) throws {
+    func place(_ path: String) -> (device: UInt64, inode: UInt64)? {
+        var status = stat()
+        return stat(path, &status) == 0 ? (UInt64(status.st_dev), UInt64(status.st_ino)) : nil
+    }
+    guard let own = place(output) else { return }
+    for input in inputs {
+        if let other = place(input), other == own {
+            throw CommandFailure(
+                "\(output) is read, too: give another name for the output", exitCode: CommandFailure.usage)
+        }
     }
 }
 
@@ -148,6 +164,7 @@ struct CodecDecode: ParsableCommand {
 
     func run() throws {
         let threads = try parallel.resolve()
+        try check(output, isNoneOf: [base, delta])
         let state = try ModelFile(base)
         let memory = try FileMemory(reading: delta)
         let frame = try ModelFrames.parse(

@@ -19,6 +19,7 @@ struct CodecPack: ParsableCommand {
     @OptionGroup var options: CodecOptions
 
     func run() throws {
+        try check(output, isNoneOf: inputs)
         // Each frame is written when it is made: a long run needn't be held.
         var failure: (any Error)?
         var packed: (summaries: [CodecSummary], table: TensorTable)?
@@ -132,6 +133,7 @@ struct CodecUnpack: ParsableCommand {
             throw CommandFailure("--step is counted from 0, not \(step)", exitCode: CommandFailure.usage)
         }
         let threads = try parallel.resolve()
+        try check(output, isNoneOf: [input])
         let memory = try FileMemory(reading: input)
         let bytes = UnsafeRawBufferPointer(memory.bytes)
         let ranges = try RunFile.frames(bytes, file: input)
@@ -148,6 +150,11 @@ struct CodecUnpack: ParsableCommand {
         var digest: Digest?
         for (index, frame) in frames.enumerated() {
             let frame = try ModelFrames.parse(frame, inheriting: context, file: input, keptBy: memory)
+            guard frame.header.step == UInt64(index), (frame.header.kind == .base) == (index == 0) else {
+                throw CommandFailure(
+                    "\(input) is damaged: its frame \(index) is \(frame.header.kind) of step \(frame.header.step)",
+                    exitCode: CommandFailure.malformed)
+            }
             context = try ModelFrames.apply(
                 frame, to: &state, digest: digest, file: input, chained: index < frames.count - 1,
                 threads: threads)

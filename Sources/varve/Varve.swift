@@ -29,6 +29,8 @@ struct Varve: AsyncParsableCommand {
 
     /// Runs the command; an error becomes one line on stderr and an exit code.
     static func main() async {
+        // A limit on the size of files is an error of the write that meets it, like a full disk.
+        signal(SIGXFSZ, SIG_IGN)
         do {
             var command = try parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """What can't work is refused: one line on stderr that says what, the right exit code, and nothing left behind."""
 import contextlib
+import json
 import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 
 from varve_e2e import Cluster, expect, main, varve, wait_until
@@ -188,6 +190,18 @@ def a_run_goes_on_as_it_was(folder):
     wait_until(lambda: not processes_in(folder), f"processes {processes_in(folder)} go on")
 
 
+def an_output_destroys_nothing(folder):
+    header = json.dumps({"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    for name, values in [("a", (1, 2)), ("b", (3, 5))]:
+        with open(f"{folder}/{name}", "wb") as file:
+            file.write(struct.pack("<Q", len(header)) + header + struct.pack("<2f", *values))
+    os.mkfifo(folder + "/pipe")
+    encode = ["codec", "encode", "--base", folder + "/a", "--target", folder + "/b", "-o"]
+    refused(64, *encode, folder + "/a", says=["another name"], leaves=["a", "b", "pipe"], folder=folder)
+    refused(64, "codec", "pack", folder + "/a", folder + "/b", "-o", folder + "/b", leaves=["a", "b", "pipe"], folder=folder)
+    refused(1, *encode, folder + "/pipe", says=["can't write"], leaves=["a", "b", "pipe"], folder=folder)
+
+
 def no_run(folder):
     refused(66, "up", "--resume", "--run-dir", folder + "/none", says=["none"], leaves=[], folder=folder)
     os.mkdir(folder + "/other")
@@ -204,5 +218,5 @@ if __name__ == "__main__":
     main(
         [
             malformed_configuration, unknown_key, missing_files, a_port_in_use, a_full_disk, a_disk_that_fills_up,
-            a_read_only_disk, a_directory_in_use, a_run_goes_on_as_it_was, no_run,
+            a_read_only_disk, a_directory_in_use, a_run_goes_on_as_it_was, an_output_destroys_nothing, no_run,
         ])

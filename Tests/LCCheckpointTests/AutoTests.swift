@@ -44,6 +44,22 @@ import Testing
         return error == 0 ? 0 : squareRoot(error / norm)
     }
 
+    /// Deltas are of binary32: values that it has no room for are carried bit for bit.
+    @Test func whatBinary32CannotHoldIsExact() throws {
+        let base = (1...300).map { Double($0) * 1e-50 }
+        let target = base.map { $0 * 1.5 }
+        var state = base
+        var encoder = FrameEncoder(kind: .delta, step: 1, baseDigest: Digest(high: 0, low: 0))
+        try target.withUnsafeBytes { target in
+            try state.withUnsafeMutableBytes { state in
+                let source = SectionSource(
+                    name: "p", format: .float64, target: target, reconstruction: state)
+                try encoder.add(scope: [source], settings: CodecSettings(kind: .auto(error: 1e-3)))
+            }
+        }
+        #expect(state == target)
+    }
+
     @Test(arguments: [
         "heavy tails", "even", "all alike", "one element", "a part", "huge", "tiny", "subnormal", "zeros",
         "wild",

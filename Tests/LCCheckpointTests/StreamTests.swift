@@ -119,6 +119,30 @@ import Testing
         return (encoder.finish(), memories.map { Array($0) })
     }
 
+    /// Strings are equal that look the same; names are their bytes.
+    @Test func namesThatLookTheSameAreTwo() throws {
+        let names = ["\u{e9}", "e\u{301}"]
+        let values: [[Float]] = [[1, 2], [3, 4, 5]]
+        var encoder = FrameEncoder(kind: .base, step: 0, baseDigest: nil)
+        for (name, own) in zip(names, values) {
+            var state = own
+            try own.withUnsafeBufferPointer { own in
+                try state.withUnsafeMutableBufferPointer {
+                    try encoder.add(
+                        section: name, target: own, reconstruction: $0,
+                        settings: CodecSettings(kind: .exact))
+                }
+            }
+        }
+        let frame = encoder.finish()
+        for (name, own) in zip(names, values) {
+            let slice = try frame.bytes.withUnsafeBytes { bytes in
+                try ChainSlice(of: name, count: 1) { _ in bytes }
+            }
+            #expect(slice.bytes == own.withUnsafeBytes { Array($0) })
+        }
+    }
+
     @Test(arguments: settings, [1, 40] as [UInt64])
     func comesOutTheSame(_ settings: CodecSettings, _ rarity: UInt64) throws {
         for hasExceptions in [false, true] {
