@@ -81,16 +81,14 @@ extension CoordinatorMachine {
         }
         let reached =
             liveness.filter { $0.key.role == .shard || $0.key.role == .worker }.map(\.value.step).max() ?? 0
-        if stopDeadline != nil, reached <= durable.targetStep {
-            // Nobody has passed it; slow steps take longer than this patience.
-            stopDeadline = now + .milliseconds(3_000)
-            return
-        }
+        let isOrdered = stopDeadline != nil
+        stopDeadline = now + .milliseconds(3_000)
+        // Slow steps take longer than this patience: an end that nobody has passed stays.
+        guard !isOrdered || reached > durable.targetStep else { return }
         let margin = UInt64(max(4, (stepsPerSecond * 0.4).rounded(.up)))
         // An earlier target may have been passed before it was heard, so only the end of the run is a limit.
         let target = min(max(reached, newestStep) + margin, max(settings.steps, 1))
         durable.targetStep = target
-        stopDeadline = now + .milliseconds(3_000)
         effects.report(.info, "stop", "training ends at step \(target), with a checkpoint")
         then(.announce)
     }

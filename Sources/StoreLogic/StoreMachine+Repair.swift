@@ -22,11 +22,16 @@ extension StoreMachine {
             repairs[key]?.deadline = min(known.deadline, now)
             return
         }
+        enqueue(Repair(part: part, deadline: now, request: 0), for: key)
+    }
+
+    /// Has a record wait to be fetched, if there is room.
+    private mutating func enqueue(_ repair: Repair, for key: Key) {
         guard repairs.count < settings.maxRepairs || settings.mutation == .repairsUnlimited else {
             lacksRoom = true
             return
         }
-        repairs[key] = Repair(part: part, deadline: now, request: 0)
+        repairs[key] = repair
     }
 
     /// Nothing is missing but what is likely to come by itself.
@@ -207,12 +212,24 @@ extension StoreMachine {
     private mutating func askInventories(at now: Instant, into effects: inout Effects<Action>) {
         let live = Set(membership.members(of: .store).filter(\.member.live).map(\.node))
         for peer in inventoriesMissing.sorted() where live.contains(peer) {
-            var request = InventoryRequest()
-            request.request = nextRequest
-            nextRequest += 1
-            effects.send(.inventoryRequest(request), to: peer)
+            askInventory(of: peer, behind: nil, into: &effects)
         }
         inventoryDue = inventoriesMissing.isEmpty ? nil : now + settings.retry
+    }
+
+    /// - Parameter last: what the peer has told of so far ends with it.
+    private mutating func askInventory(
+        of peer: NodeID, behind last: Part?, into effects: inout Effects<Action>
+    ) {
+        var request = InventoryRequest()
+        request.request = nextRequest
+        nextRequest += 1
+        if let last {
+            request.isContinued = true
+            request.afterShard = last.shard
+            request.afterStep = last.step
+        }
+        effects.send(.inventoryRequest(request), to: peer)
     }
 
     mutating func takeInventory(
@@ -220,13 +237,7 @@ extension StoreMachine {
     ) {
         guard inventory.request >= inventoryRound, inventoriesMissing.contains(peer) else { return }
         if inventory.moreFollow, let last = inventory.parts.last {
-            var request = InventoryRequest()
-            request.request = nextRequest
-            request.isContinued = true
-            request.afterShard = last.shard
-            request.afterStep = last.step
-            nextRequest += 1
-            effects.send(.inventoryRequest(request), to: peer)
+            askInventory(of: peer, behind: last, into: &effects)
             // From the beginning only if this answer does not come.
             inventoryDue = now + settings.retry
         } else {
@@ -276,11 +287,8 @@ extension StoreMachine {
         guard index[key]?.payloadDigest != part.payloadDigest,
             repairs[key]?.part.payloadDigest != part.payloadDigest
         else { return }
-        guard repairs.count < settings.maxRepairs else {
-            lacksRoom = true
-            return
-        }
-        repairs[key] = Repair(part: part, deadline: now + settings.retry, request: 0, isExpected: true)
+        enqueue(
+            Repair(part: part, deadline: now + settings.retry, request: 0, isExpected: true), for: key)
     }
 
     // MARK: Retention

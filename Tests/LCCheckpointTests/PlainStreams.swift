@@ -92,24 +92,9 @@ extension PlainDecoder {
         return result
     }
 
+    /// Groups of one.
     private mutating func huffman(_ count: Int, _ lengths: [Int]) throws -> [Int] {
-        let symbols = PlainDecoder.codes(lengths)
-        let sizes = [try varint(), try varint(), try varint()]
-        let quarter = (count + 3) / 4
-        var result: [Int] = []
-        for stream in 0..<4 {
-            let bits = PlainDecoder.bits(try take(stream < 3 ? sizes[stream] : bytes.count - at))
-            var prefix: [Int] = []
-            var position = 0
-            while result.count < min(quarter * (stream + 1), count) {
-                prefix.append(bits[position])
-                position += 1
-                guard let symbol = symbols[prefix] else { continue }
-                result.append(symbol)
-                prefix = []
-            }
-        }
-        return result
+        try groups(count, lengths, 1, lengths.count)
     }
 
     /// Contexts and frequencies.

@@ -4,14 +4,20 @@ import Testing
 import Wire
 
 extension CoordinatorMachineTests {
-    @Test func anEndThatWasPassedIsMovedOn() {
+    /// A long run that is ordered to stop, and the step at which it is to end.
+    private func stopping() -> (cluster: Cluster, end: UInt64) {
         var cluster = running(Self.settings { $0.steps = 1000 })
         commit(1, &cluster)
         var ask = Ask()
         ask.id = 7
         ask.what = "stop"
         let asked = cluster.settle(cluster.send(.ask(ask), from: NodeID(role: .tool, index: 1)))
-        let first = views(asked).map(\.targetStep).max() ?? 0
+        return (cluster, views(asked).map(\.targetStep).max() ?? 0)
+    }
+
+    @Test func anEndThatWasPassedIsMovedOn() {
+        let (stopped, first) = stopping()
+        var cluster = stopped
         #expect(first > 0 && first < 1000)
         // A shard is already beyond it: the next end must lie behind that shard.
         var heartbeat = Heartbeat()
@@ -29,13 +35,8 @@ extension CoordinatorMachineTests {
 
     /// A step may take longer than the patience with which the end is watched.
     @Test func anEndThatNobodyHasPassedStays() {
-        var cluster = running(Self.settings { $0.steps = 1000 })
-        commit(1, &cluster)
-        var ask = Ask()
-        ask.id = 7
-        ask.what = "stop"
-        let asked = cluster.settle(cluster.send(.ask(ask), from: NodeID(role: .tool, index: 1)))
-        let first = views(asked).map(\.targetStep).max() ?? 0
+        let (stopped, first) = stopping()
+        var cluster = stopped
         var heartbeat = Heartbeat()
         heartbeat.line = 2
         var targets: Set<UInt64> = []
