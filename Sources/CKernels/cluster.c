@@ -29,8 +29,8 @@ static int by_total(const void *left, const void *right) {
     return one->context < two->context ? -1 : one->context > two->context;
 }
 
-double ck_cluster(const uint32_t *counts, uint32_t contexts, uint32_t alphabet, uint32_t most, uint8_t *map,
-                  uint32_t *tables, uint32_t *table_count) {
+double ck_cluster(const uint32_t *counts, uint32_t contexts, uint32_t alphabet, uint32_t written, uint32_t most,
+                  uint8_t *map, uint32_t *tables, uint32_t *table_count) {
     entry_t order[1024];
     uint32_t totals[256];
     uint32_t used = 0, made = 0;
@@ -53,7 +53,7 @@ double ck_cluster(const uint32_t *counts, uint32_t contexts, uint32_t alphabet, 
             alone -= ck_nlog2n(own[symbol]);
         }
         // About what a table takes: a few bits for each symbol that it has, and one for each that it doesn't.
-        double best = made < most ? alone + 8 + 5.0 * number + (double)(alphabet - number) : 1e300;
+        double best = made < most ? alone + 8 + 5.0 * number + (double)(written - number) : 1e300;
         uint32_t chosen = made;
         for (uint32_t table = 0; table < made; table++) {
             double more = ck_nlog2n(totals[table] + order[i].total) - ck_nlog2n(totals[table]);

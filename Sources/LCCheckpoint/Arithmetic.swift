@@ -28,7 +28,12 @@ func entropyBits(_ counts: [Int]) -> Double {
     let total = counts.reduce(0, +)
     guard total > 0 else { return 0 }
     var bits = 0.0
-    for count in counts where count > 0 { bits += Double(count) * log2(Double(total) / Double(count)) }
+    // Where there are many symbols, most of those that occur at all occur once or twice.
+    var last = (count: 0, bits: 0.0)
+    for count in counts where count > 0 {
+        if count != last.count { last = (count, Double(count) * log2(Double(total) / Double(count))) }
+        bits += last.bits
+    }
     return bits
 }
 

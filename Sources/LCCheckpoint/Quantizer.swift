@@ -79,9 +79,8 @@ struct BucketTable: Sendable {
             let previous = vector.reconstruction(range, room + range.count).floats
             ranges.change(worker) { ck_scan(target, previous, range.count, UInt32(min(window, 255)), &$0) }
         }
-        var sum = ck_ranges()
-        ck_ranges_clear(&sum)
-        for worker in 0..<workers { ranges.change(worker) { ck_ranges_merge(&sum, &$0) } }
+        var sum = ranges[0]
+        for worker in 1..<workers { ranges.change(worker) { ck_ranges_merge(&sum, &$0) } }
         return sum
     }
 

@@ -189,8 +189,7 @@ private func encodePlanes(
 /// Counts of every plane's symbols.
 private func planeCounts(_ memory: RunMemory, _ scratches: [PlaneScratch], threads: Int) -> [[Int]] {
     let count = memory.layout.count
-    let sums = Results(count: scratches.count, [UInt32](repeating: 0, count: 256 * memory.width))
-    let totals = Results(count: scratches.count, [Int](repeating: 0, count: 256 * memory.width))
+    let sums = Results(count: scratches.count, [UInt64](repeating: 0, count: 256 * memory.width))
     inParallel(blockSize.blocks(of: count), threads: threads) { block, worker in
         let range = blockSize.range(block, of: count)
         let scratch = scratches[worker]
@@ -203,18 +202,14 @@ private func planeCounts(_ memory: RunMemory, _ scratches: [PlaneScratch], threa
                     ck_plane(scratch.words, range.count, UInt32(plane), first)
                     ck_count(first, range.count, tallies + 256 * plane)
                 }
-                totals.change(worker) { totals in
-                    for index in totals.indices { totals[index] += Int(sums[index]) }
-                }
-                sums.update(repeating: 0)
             }
         }
     }
-    var sum = totals[0]
-    for worker in totals.all.dropFirst() {
-        for index in sum.indices { sum[index] += worker[index] }
+    return (0..<memory.width).map { plane in
+        (256 * plane..<256 * (plane + 1)).map { symbol in
+            (0..<scratches.count).reduce(0) { $0 + Int(sums[$1][symbol]) }
+        }
     }
-    return (0..<memory.width).map { Array(sum[256 * $0..<256 * ($0 + 1)]) }
 }
 
 /// Learns a plane from pieces of the run.

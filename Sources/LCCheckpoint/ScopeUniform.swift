@@ -41,6 +41,15 @@ struct UniformHead {
     }
 }
 
+/// Memory for a whole vector of numbers, given back by `ck_free`.
+private func allocateLarge<Number: BitwiseCopyable>(_ count: Int) -> UnsafeMutableBufferPointer<Number> {
+    guard let memory = ck_allocate(count * MemoryLayout<Number>.stride) else {
+        fatalError("no memory for \(count) numbers")
+    }
+    return UnsafeMutableBufferPointer(
+        start: memory.bindMemory(to: Number.self, capacity: count), count: count)
+}
+
 /// A scope that is being encoded: its deltas, its symbols, and what has to be carried as it is.
 private struct UniformScope: ~Copyable {
     let vector: ScopeVector
@@ -58,8 +67,8 @@ private struct UniformScope: ~Copyable {
     init(_ vector: ScopeVector, threads: Int) {
         self.vector = vector
         let count = vector.layout.count
-        deltas = .allocate(capacity: count)
-        symbols = .allocate(capacity: count)
+        deltas = allocateLarge(count)
+        symbols = allocateLarge(count)
         pieces = stride(from: 0, to: count, by: pieceCount).map { $0..<min($0 + pieceCount, count) }
         workers = max(1, min(threads, pieces.count))
         room = .allocate(capacity: 3 * workers * min(pieceCount, max(count, 1)))
@@ -71,11 +80,8 @@ private struct UniformScope: ~Copyable {
             let target = vector.target(range, own)
             let restored = vector.reconstruction(range, own + range.count).floats
             let out = deltas.baseAddress.unsafelyUnwrapped + range.lowerBound
-            for index in 0..<range.count { out[index] = target[index] - restored[index] }
-            var sums = (
-                energy: sumOfSquares(range.count) { out[$0] }, norm: sumOfSquares(range.count) { target[$0] },
-                nonfinite: [Int]()
-            )
+            let squares = ck_deltas(target, restored, range.count, out)
+            var sums = (energy: squares.error, norm: squares.norm, nonfinite: [Int]())
             if !sums.energy.isFinite || !sums.norm.isFinite {
                 sums = (0, 0, [])
                 for index in 0..<range.count {
@@ -98,8 +104,8 @@ private struct UniformScope: ~Copyable {
     }
 
     deinit {
-        deltas.deallocate()
-        symbols.deallocate()
+        ck_free(deltas.baseAddress)
+        ck_free(symbols.baseAddress)
         room.deallocate()
     }
 
@@ -133,7 +139,7 @@ private struct UniformScope: ~Copyable {
             ck_apply(symbols + range.lowerBound, range.count, values, UInt32(values.count), result)
             vector.round(range, result)
             if isPlain {
-                let sum = sumOfSquares(range.count) { Double(target[$0]) - Double(result[$0]) }
+                let sum = ck_squared_distance(target, result, range.count)
                 if sum.isFinite {
                     results[piece].error = sum
                     return
@@ -185,29 +191,6 @@ private func isListed(_ element: Int, in list: [Int]) -> Bool {
         if list[middle] < element { low = middle + 1 } else { high = middle }
     }
     return low < list.count && list[low] == element
-}
-
-/// In four sums side by side, as one would wait for itself.
-@inline(__always)
-private func sumOfSquares<Value: BinaryFloatingPoint>(_ count: Int, _ value: (Int) -> Value) -> Double {
-    var sums = (0.0, 0.0, 0.0, 0.0)
-    @inline(__always) func square(_ index: Int) -> Double {
-        let value = Double(value(index))
-        return value * value
-    }
-    var index = 0
-    while index + 4 <= count {
-        sums.0 += square(index)
-        sums.1 += square(index + 1)
-        sums.2 += square(index + 2)
-        sums.3 += square(index + 3)
-        index += 4
-    }
-    while index < count {
-        sums.0 += square(index)
-        index += 1
-    }
-    return sums.0 + sums.1 + sums.2 + sums.3
 }
 
 /// What `auto` came to for one scope.

@@ -177,15 +177,17 @@ struct ContextSurvey {
             model.withKernel { ck_count_contexts($0, first, previous, sample.count, memory, &tally) }
         }
         let size = alphabet
-        occurring = (0..<widest.count).filter { context in
-            tally[context * size..<(context + 1) * size].contains { $0 > 0 }
-        }
+        let used = used
+        occurring = (0..<widest.count).filter { context in used.contains { tally[context * size + $0] > 0 } }
         counts = tally
     }
 
     /// Every narrower set of contexts, with about the bits that it takes.
     func candidates() -> [(contexts: SymbolContexts, bits: Double)] {
-        guard widest.count > 1 else { return [(widest, bits(used.map { counts[$0] }, 1))] }
+        guard widest.count > 1 else {
+            let known = used.map { counts[$0] }
+            return [(widest, bits(known, [known.reduce(0, +)]))]
+        }
         var result: [(SymbolContexts, Double)] = []
         let sides: [SymbolClasses] =
             widest.left.count > 2 ? [.none, .zero, widest.left] : [.none, widest.left]
@@ -195,16 +197,18 @@ struct ContextSurvey {
                     let contexts = SymbolContexts(
                         left: left, above: above, wide: wide,
                         usesPrevious: previous != nil && (above.count > 1 || wide))
-                    result.append((contexts, bits(narrowed(contexts, to: used), contexts.count)))
+                    let sums = narrowed(contexts)
+                    result.append((contexts, bits(sums.counts, sums.totals)))
                 }
             }
         }
         return result
     }
 
-    /// The counts of some symbols in narrower contexts, context by context.
-    private func narrowed(_ contexts: SymbolContexts, to symbols: [Int]) -> [UInt32] {
-        var sums = [UInt32](repeating: 0, count: contexts.count * symbols.count)
+    /// The counts of the symbols that occur in narrower contexts, context by context, and each context's sum of them.
+    private func narrowed(_ contexts: SymbolContexts) -> (counts: [UInt32], totals: [UInt32]) {
+        var sums = [UInt32](repeating: 0, count: contexts.count * used.count)
+        var totals = [UInt32](repeating: 0, count: contexts.count)
         for context in occurring {
             let near = context % widest.nearCount
             let above = context / widest.nearCount % widest.above.count
@@ -212,22 +216,21 @@ struct ContextSurvey {
             let ownLeft = contexts.left.count == 1 ? 0 : min(left, contexts.left.count - 1)
             let ownAbove = contexts.above.count == 1 ? 0 : min(above, contexts.above.count - 1)
             let from = context * alphabet
-            let to =
-                ((ownLeft * contexts.above.count + ownAbove) * contexts.nearCount
-                    + (contexts.wide ? near : 0)) * symbols.count
-            for (index, symbol) in symbols.enumerated() { sums[to + index] += counts[from + symbol] }
+            let own =
+                (ownLeft * contexts.above.count + ownAbove) * contexts.nearCount + (contexts.wide ? near : 0)
+            for (index, symbol) in used.enumerated() {
+                sums[own * used.count + index] += counts[from + symbol]
+                totals[own] += counts[from + symbol]
+            }
         }
-        return sums
+        return (sums, totals)
     }
 
-    /// Entropy and tables, if contexts shared none; `counts` are of the symbols that occur.
-    private func bits(_ counts: [UInt32], _ contexts: Int) -> Double {
+    /// Entropy and tables, if contexts shared none; `counts` are of the symbols that occur, `totals` of the contexts.
+    private func bits(_ counts: [UInt32], _ totals: [UInt32]) -> Double {
         let alphabet = used.count
         var bits = 0.0
-        for context in 0..<contexts {
-            var total: UInt32 = 0
-            for symbol in 0..<alphabet { total += counts[context * alphabet + symbol] }
-            guard total > 0 else { continue }
+        for (context, total) in totals.enumerated() where total > 0 {
             var own = 0.0
             var met = 0
             for symbol in 0..<alphabet {
@@ -244,32 +247,36 @@ struct ContextSurvey {
 
     /// A model and the bits that the sample takes with it, its head left out.
     func model(_ contexts: SymbolContexts) -> (SymbolModel, bits: Double) {
-        var own = narrowed(contexts, to: Array(0..<alphabet))
+        // Symbols by their place among those that occur: tables of bytes are mostly empty where the stream is short.
+        var own = narrowed(contexts).counts
         countEdges(contexts, into: &own)
         var cold: UInt32 = 0
-        for symbol in 0..<alphabet { cold += own[symbol] }
+        for symbol in used.indices { cold += own[symbol] }
+        let coldZeros = used.first == 0 ? own[0] : 0
         // Runs are for where they are long: elsewhere a symbol each is as short, and quicker.
         var runs: [UInt32]?
         var runBits = 0.0
-        if Double(own[0]) > 0.85 * Double(cold), Double(cold) > 0.3 * Double(sample.count) {
+        if Double(coldZeros) > 0.85 * Double(cold), Double(cold) > 0.3 * Double(sample.count) {
             let (tokens, extra) = countRuns(contexts)
             own[0] = 0
             runs = tokens
             runBits = Double(extra) + ck_nlog2n(tokens.reduce(0, +)) - tokens.reduce(0) { $0 + ck_nlog2n($1) }
         }
         var map = [UInt8](repeating: 0, count: contexts.count)
-        var tables = [UInt32](repeating: 0, count: SymbolModel.mostTables * alphabet)
+        var dense = [UInt32](repeating: 0, count: SymbolModel.mostTables * used.count)
         var tableCount: UInt32 = 0
         _ = ck_cluster(
-            own, UInt32(contexts.count), UInt32(alphabet), UInt32(SymbolModel.mostTables), &map, &tables,
-            &tableCount)
-        tables.removeLast(tables.count - Int(tableCount) * alphabet)
+            own, UInt32(contexts.count), UInt32(used.count), UInt32(alphabet), UInt32(SymbolModel.mostTables),
+            &map, &dense, &tableCount)
+        var tables = [UInt32](repeating: 0, count: Int(tableCount) * alphabet)
         var bits = runBits
         for table in 0..<Int(tableCount) {
             var total: UInt32 = 0
-            for symbol in 0..<alphabet {
-                total += tables[table * alphabet + symbol]
-                bits -= ck_nlog2n(tables[table * alphabet + symbol])
+            for (index, symbol) in used.enumerated() {
+                let count = dense[table * used.count + index]
+                tables[table * alphabet + symbol] = count
+                total += count
+                bits -= ck_nlog2n(count)
             }
             bits += ck_nlog2n(total)
         }
@@ -287,7 +294,9 @@ extension ContextSurvey {
     /// so that what occurs in them has a frequency.
     private func countEdges(_ contexts: SymbolContexts, into counts: inout [UInt32]) {
         guard let blockSize else { return }
-        let left = contexts.leftTable
+        var places = [Int](repeating: 0, count: alphabet)
+        for (index, symbol) in used.enumerated() { places[symbol] = index }
+        let left = contexts.leftTable(alphabet: alphabet)
         let above = contexts.aboveTable
         for block in 0..<blockSize.blocks(of: sample.count) {
             let range = blockSize.range(block, of: sample.count)
@@ -303,7 +312,7 @@ extension ContextSurvey {
                         context += index + 1 < range.upperBound && previous[index + 1] != 0 ? 1 : 0
                     }
                 }
-                counts[context * alphabet + Int(sample[index])] += 1
+                counts[context * used.count + places[Int(sample[index])]] += 1
             }
             for start in stride(from: range.lowerBound, to: range.upperBound, by: lane) {
                 note(start, before: 0)

@@ -134,6 +134,7 @@ struct SymbolContexts: Hashable {
     /// The most contexts.
     static let most = 1024
 
-    var leftTable: [UInt16] { left.table(size: maximumAlphabet, factor: above.count * nearCount) }
+    /// What each symbol of an alphabet adds to the context of the next one.
+    func leftTable(alphabet: Int) -> [UInt16] { left.table(size: alphabet, factor: above.count * nearCount) }
     var aboveTable: [UInt16] { above.table(size: 256, factor: nearCount) }
 }

@@ -44,7 +44,7 @@ struct SymbolModel: Sendable {
         self.map = map
         isSparse = runs != nil
         tableCount = tables.count / alphabet
-        left = contexts.leftTable
+        left = contexts.leftTable(alphabet: alphabet)
         above = contexts.aboveTable
         slots = []
         info = []
@@ -136,7 +136,7 @@ struct SymbolModel: Sendable {
         self.info = info
         steps = []
         head = []
-        left = contexts.leftTable
+        left = contexts.leftTable(alphabet: alphabet)
         above = contexts.aboveTable
     }
 

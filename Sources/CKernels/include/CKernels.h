@@ -95,7 +95,7 @@ void ck_exact_restore(const uint64_t *words, bool is_base, size_t count, size_t 
 void ck_plane(const uint64_t *words, size_t count, uint32_t plane, uint16_t *symbols);
 void ck_add_plane(const uint16_t *symbols, size_t count, uint32_t plane, uint64_t *words);
 /// Counts symbols.
-void ck_count(const uint16_t *symbols, size_t count, uint32_t *counts);
+void ck_count(const uint16_t *symbols, size_t count, uint64_t *counts);
 
 #define CK_SCALE_BITS 12
 #define CK_SCALE 4096
@@ -182,13 +182,48 @@ bool ck_unpack_groups(const uint64_t *entries, const uint8_t *lengths, uint32_t 
                       const uint8_t *_Nonnull const *_Nonnull bytes, const size_t *sizes, size_t quarter, size_t count,
                       uint8_t *scratch, uint16_t *symbols);
 
+/// Classes of recent activity, by which thresholds differ.
+#define CK_ACTIVITY_KINDS 49
+/// Levels from here on are summed together.
+#define CK_LEVELS_SUMMED 9
+
+/// What a dead-zone quantizer did to some elements. In steps, by level, where 0 is what isn't sent: how many there are, and
+/// the sums of their offsets from the level and of those offsets' squares. Groups of eight in which nothing happens only
+/// have squares, `quiet`. By kind of activity: how many were seen, and how many of them sent.
+typedef struct {
+    double offsets[CK_LEVELS_SUMMED + 1];
+    double squares[CK_LEVELS_SUMMED + 1];
+    uint64_t counts[CK_LEVELS_SUMMED + 1];
+    double quiet;
+    uint64_t seen[CK_ACTIVITY_KINDS];
+    uint64_t sent[CK_ACTIVITY_KINDS];
+    uint64_t beyond;
+    uint32_t highest;
+} ck_tally;
+
+/// Quantizes finite deltas, fewer than 2^32, and adds to `tally`; `thresholds` are in steps, by kind. Symbols are 0 for
+/// nothing, 2k - 1 for the level k, 2k for the level -k.
+void ck_quantize_uniform(const float *deltas, size_t count, float inverse, const float *thresholds,
+                         uint16_t *_Nullable symbols, ck_tally *tally);
+void ck_tally_merge(ck_tally *into, const ck_tally *other);
+
+/// Writes target - previous; returns the squares of these deltas, as `error`, and those of the target.
+ck_sums ck_deltas(const float *target, const float *previous, size_t count, float *deltas);
+/// The squares of a - b.
+double ck_squared_distance(const float *a, const float *b, size_t count);
+
+/// Memory that isn't cleared, in large pages where it is large; null when there is none. It is given back by `ck_free`.
+void *_Nullable ck_allocate(size_t size);
+void ck_free(void *_Nullable memory);
+
 /// n * log2(n), close enough to choose by.
 double ck_nlog2n(uint32_t n);
 
 /// Lets contexts share tables where that is cheaper: counts[context * alphabet + symbol] are summed into `tables`, as
-/// many entries for each table, and `map` names each context's. Returns the bits of symbols and tables together.
-double ck_cluster(const uint32_t *counts, uint32_t contexts, uint32_t alphabet, uint32_t most, uint8_t *map,
-                  uint32_t *tables, uint32_t *table_count);
+/// many entries for each table, and `map` names each context's. A table that is written has entries for `written` symbols.
+/// Returns the bits of symbols and tables together.
+double ck_cluster(const uint32_t *counts, uint32_t contexts, uint32_t alphabet, uint32_t written, uint32_t most,
+                  uint8_t *map, uint32_t *tables, uint32_t *table_count);
 
 /// An XXH3-128 digest.
 typedef struct {
