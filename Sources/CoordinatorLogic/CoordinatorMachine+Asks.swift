@@ -31,11 +31,8 @@ extension CoordinatorMachine {
         case "events":
             // Also what a follower was told of and did not hear: its connection may have been another then.
             followers[asker] = now
-            for (number, json) in notices where number > ask.after {
-                var notice = Notice()
-                notice.number = number
-                notice.json = json
-                effects.send(.notice(notice), to: asker)
+            for (number, fields) in notices where number > ask.after {
+                effects.send(.notice(notice(number, fields)), to: asker)
             }
         case "stop": stop(ask, asker, at: now, into: &effects)
         case "pin", "unpin":

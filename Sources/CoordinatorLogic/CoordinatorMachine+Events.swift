@@ -61,14 +61,14 @@ extension CoordinatorMachine {
     private mutating func receive(
         _ packet: Packet, from sender: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard let body = packet.envelope.body else { return }
+        guard let body = packet.body else { return }
         switch body {
         case .join(let join): receiveJoin(join, from: sender, at: now, into: &effects)
         case .nodeExited(let exit): receiveExit(exit, at: now, into: &effects)
         case .ask(let ask): receiveAsk(ask, from: sender, at: now, into: &effects)
         case .heartbeat(let heartbeat):
             guard admit(packet, sender, at: now, into: &effects) else { return }
-            receiveHeartbeat(heartbeat, epoch: packet.envelope.epoch, from: sender, at: now, into: &effects)
+            receiveHeartbeat(heartbeat, epoch: packet.epoch, from: sender, at: now, into: &effects)
         case .prepared(let prepared):
             guard admit(packet, sender, at: now, into: &effects) else { return }
             for part in prepared.parts { takePart(part, from: sender, into: &effects) }
@@ -99,11 +99,11 @@ extension CoordinatorMachine {
     private mutating func admit(
         _ packet: Packet, _ sender: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) -> Bool {
-        guard let member = member(sender), packet.envelope.run == identityRun else { return false }
-        guard packet.envelope.incarnation == member.incarnation else {
+        guard let member = member(sender), packet.run == identityRun else { return false }
+        guard packet.incarnation == member.incarnation else {
             var refusal = Refused()
             refusal.reason = "\(sender) was replaced by another process"
-            refusal.fatal = packet.envelope.incarnation < member.incarnation
+            refusal.fatal = packet.incarnation < member.incarnation
             effects.send(.refused(refusal), to: sender)
             effects.report(.warning, "fenced", "a replaced process of \(sender) was refused")
             return false
@@ -375,12 +375,17 @@ extension CoordinatorMachine {
 
     mutating func notify(_ fields: [(String, String)], into effects: inout Effects<Action>) {
         noticeNumber += 1
-        let json = JSONText.object(fields)
-        notices.append((noticeNumber, json))
+        notices.append((noticeNumber, fields))
         if notices.count > 4096 { notices.removeFirst(notices.count - 4096) }
-        var notice = Notice()
-        notice.number = noticeNumber
-        notice.json = json
+        guard !followers.isEmpty else { return }
+        let notice = notice(noticeNumber, fields)
         for follower in followers.keys.sorted() { effects.send(.notice(notice), to: follower) }
+    }
+
+    func notice(_ number: UInt64, _ fields: [(String, String)]) -> Notice {
+        var notice = Notice()
+        notice.number = number
+        notice.json = JSONText.object(fields)
+        return notice
     }
 }

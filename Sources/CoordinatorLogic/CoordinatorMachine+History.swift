@@ -31,7 +31,7 @@ extension CoordinatorMachine {
         }
         // Last: where a timeline begins, which the same event may have decided, is no step that was done.
         if case .message(let packet, let sender) = event, sender.role == .worker,
-            case .heartbeat? = packet.envelope.body
+            case .heartbeat? = packet.body
         {
             facts.append(.progress(line: durable.line, step: newestStep))
         }

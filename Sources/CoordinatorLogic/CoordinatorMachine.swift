@@ -135,7 +135,7 @@ public struct CoordinatorMachine: Machine {
     var lastLoss: Float = .nan
     var acknowledged: [Int: UInt64] = [:]
     var stepTimes: [(step: UInt64, at: Instant)] = []
-    var notices: [(number: UInt64, json: String)] = []
+    var notices: [(number: UInt64, fields: [(String, String)])] = []
     var noticeNumber: UInt64 = 0
     var followers: [NodeID: Instant] = [:]
     /// What the stores are told to keep.

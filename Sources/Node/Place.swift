@@ -63,9 +63,9 @@ public struct Place: Sendable {
                 case .connected: askAt = .now
                 case .disconnected: break
                 case .packet(let packet, _):
-                    switch packet.envelope.body {
+                    switch packet.body {
                     case .joined(let joined) where joined.nonce == nonce:
-                        return try taken(joined, packet.envelope.run, transport, signals)
+                        return try taken(joined, packet.run, transport, signals)
                     case .refused(let refusal) where refusal.nonce == nonce:
                         reason = refusal.reason
                         if refusal.fatal {

@@ -37,7 +37,7 @@ public final class ToolClient: Sendable {
             case .connected: renew()
             case .disconnected: break
             case .packet(let packet, _):
-                switch packet.envelope.body {
+                switch packet.body {
                 case .answer(let answer):
                     state.withLock { state in
                         guard state.answers[answer.id] != nil else { return }

@@ -95,7 +95,7 @@ public final class Transport: Sendable {
             state.assemblies[peer] = fresh
             return fresh
         }
-        guard let packet = decode(message, assembly), let sender = NodeID(packet.envelope.from) else {
+        guard let packet = decode(message, assembly), let sender = NodeID(packet.from) else {
             return
         }
         let (isNew, link) = state.withLock { state in
@@ -126,8 +126,8 @@ public final class Transport: Sendable {
             }
             guard let packet else { return nil }
             let run = state.withLock { $0.identity.run }
-            guard packet.envelope.run.isEmpty || run.isEmpty || packet.envelope.run == run else {
-                complain("a message of another run (\(packet.envelope.run)) was dropped")
+            guard packet.run.isEmpty || run.isEmpty || packet.run == run else {
+                complain("a message of another run (\(packet.run)) was dropped")
                 return nil
             }
             return packet
@@ -176,7 +176,7 @@ public final class Transport: Sendable {
                 onMessage: { [weak self] message in
                     assembly.silence.withLock { $0.unanswered = nil }
                     guard let self, let packet = decode(message, assembly) else { return }
-                    deliver(.packet(packet, from: NodeID(packet.envelope.from) ?? node))
+                    deliver(.packet(packet, from: NodeID(packet.from) ?? node))
                 },
                 onConnected: { [weak self] in
                     assembly.reassembler.withLock { $0 = Reassembler() }
@@ -213,14 +213,10 @@ public final class Transport: Sendable {
     public func send(_ body: Envelope.OneOf_Body, payload: Payload?, to node: NodeID, as identity: Identity)
         -> Bool
     {
-        var envelope = Envelope()
-        envelope.run = identity.run
-        envelope.from = identity.node.description
-        envelope.to = node.description
-        envelope.incarnation = identity.incarnation
-        envelope.epoch = identity.epoch
-        envelope.body = body
-        guard let head = try? PacketFormat.head(of: Packet(envelope: envelope, payload: payload)) else {
+        let packet = Packet(
+            body, run: identity.run, from: identity.node.description, to: node.description,
+            incarnation: identity.incarnation, epoch: identity.epoch, payload: payload)
+        guard let head = try? PacketFormat.head(of: packet) else {
             complain("a message to \(node) is too large to send")
             return false
         }

@@ -75,17 +75,18 @@ public struct PartialSelection: Sendable, Hashable {
         Int
     >] {
         let wanted = wanted(of: target.count)
-        // The distance above which fewer than `wanted` elements lie: its upper half from one histogram, its lower from another.
+        // The distance above which fewer than `wanted` elements lie, eleven bits of it from each histogram: small enough
+        // that short vectors don't spend their time on empty cells.
         var above = 0
         var threshold: UInt32 = 0
-        for shift in [UInt32(16), 0] {
-            var counts = [Int](repeating: 0, count: 1 << 16)
+        for (shift, known) in [(UInt32(20), UInt32(31)), (9, 20), (0, 9)] {
+            var counts = [Int](repeating: 0, count: 1 << 11)
             for index in target.indices {
                 let bits = distance(target[index], saved[index])
-                if shift == 0, bits >> 16 != threshold >> 16 { continue }
-                counts[Int(bits >> shift & 0xFFFF)] += 1
+                if bits >> known != threshold >> known { continue }
+                counts[Int(bits >> shift & (1 << (known - shift) - 1))] += 1
             }
-            var digit = 0xFFFF
+            var digit = 1 << (known - shift) - 1
             while digit > 0, above + counts[digit] < wanted {
                 above += counts[digit]
                 digit -= 1

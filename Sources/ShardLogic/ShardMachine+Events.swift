@@ -30,7 +30,7 @@ extension ShardMachine {
     private mutating func receive(
         _ packet: Packet, from sender: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard let body = packet.envelope.body else { return }
+        guard let body = packet.body else { return }
         switch body {
         case .push(let push): receivePush(push, packet: packet, from: sender, into: &effects)
         case .pull(let pull): receivePull(pull, packet: packet, from: sender, into: &effects)

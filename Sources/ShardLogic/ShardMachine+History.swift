@@ -9,7 +9,7 @@ extension ShardMachine {
         var facts: [Observation] = []
         switch event {
         case .message(let packet, let sender):
-            if case .appended(let ack)? = packet.envelope.body, sender.role == .store {
+            if case .appended(let ack)? = packet.body, sender.role == .store {
                 facts.append(.heard(store: sender.index, step: ack.step, payload: ack.payloadDigest))
             }
         case .completed(.initialized(let line, let parameters)):

@@ -11,7 +11,7 @@ extension ShardMachine {
             return false
         }
         let known = max(slotIncarnations[Int(slot)] ?? 0, membership.incarnation(of: sender))
-        guard packet.envelope.incarnation >= known else {
+        guard packet.incarnation >= known else {
             effects.report(.warning, "fenced", "refused a push of a replaced \(sender)")
             var refusal = Refused()
             refusal.reason = "\(sender) was replaced by another process"
@@ -20,8 +20,8 @@ extension ShardMachine {
             return false
         }
         // What the process before it waited for is no answer to this one.
-        if packet.envelope.incarnation > slotIncarnations[Int(slot)] ?? 0 { waiting[Int(slot)] = nil }
-        slotIncarnations[Int(slot)] = packet.envelope.incarnation
+        if packet.incarnation > slotIncarnations[Int(slot)] ?? 0 { waiting[Int(slot)] = nil }
+        slotIncarnations[Int(slot)] = packet.incarnation
         return true
     }
 

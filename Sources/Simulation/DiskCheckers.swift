@@ -9,6 +9,7 @@ import Wire
 struct DiskCheckers {
     let plan: Plan
     private(set) var commits = 0
+    private var restored: Set<[String]> = []
 
     init(plan: Plan) { self.plan = plan }
 
@@ -123,9 +124,13 @@ struct DiskCheckers {
         .filter { chain(part, on: disks[$0.index]) != nil }.count
     }
 
-    /// A restore of a part from one disk yields the manifest's digest.
-    func restore(_ part: Part, from disk: FakeDisk) -> String? {
+    /// A restore of a part from one disk yields the manifest's digest. What has the digests of a chain that was restored
+    /// is that chain: see `writesAre`.
+    mutating func restore(_ part: Part, from disk: FakeDisk) -> String? {
         guard let records = chain(part, on: disk) else { return "the chain is not whole" }
+        guard restored.insert(records.map(\.part.payloadDigest) + [part.stateDigest]).inserted else {
+            return nil
+        }
         let state = plan.state(ofShard: Int(part.shard))
         for (index, record) in records.enumerated() {
             var problem: CodecError?

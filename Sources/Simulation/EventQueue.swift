@@ -43,7 +43,8 @@ struct EventQueue<Item> {
         heap[child] = entry
     }
 
-    mutating func next() -> (at: UInt64, item: Item)? {
+    /// Takes the next item out.
+    mutating func next() -> Item? {
         guard let first = heap.first else { return nil }
         let last = heap.removeLast()
         if !heap.isEmpty {
@@ -59,6 +60,6 @@ struct EventQueue<Item> {
             heap[parent] = last
         }
         free.append(first.slot)
-        return (first.at, items[first.slot].take()!)
+        return items[first.slot].take()
     }
 }

@@ -147,7 +147,7 @@ struct NodeClock {
 
 /// Something that the world does at a moment.
 enum Happening {
-    case deliver(connection: Int, from: NodeID, to: Int, Envelope, Payload?)
+    case deliver(connection: Int, from: NodeID, to: Int, Packet)
     /// A process tries to reach an endpoint.
     case dial(process: Int, target: NodeID, endpoint: String)
     case closed(connection: Int)
@@ -158,7 +158,8 @@ enum Happening {
     case timer(process: Int)
     case joinAgain(process: Int)
     case start(NodeID)
-    case tellExit(NodeExited, tries: Int)
+    // What is large stands apart: items are moved several times until they are due.
+    indirect case tellExit(NodeExited, tries: Int)
     case fault
     case resume(process: Int)
     case heal(cut: Int)
@@ -173,7 +174,7 @@ enum Happening {
     /// The process whose pause holds this back.
     var process: Int? {
         switch self {
-        case .deliver(_, _, let to, _, _): to
+        case .deliver(_, _, let to, _): to
         case .dial(let process, _, _), .jobDone(let process), .timer(let process), .joinAgain(let process),
             .lost(let process, _):
             process

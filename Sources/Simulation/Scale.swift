@@ -99,9 +99,9 @@ public final class Scale {
             (.store, settings.stores), (.shard, settings.shards), (.worker, settings.workers),
         ]
         for (role, count) in roles { for index in 0..<count { join(NodeID(role: role, index: index)) } }
-        while let next = queue.next() {
-            now = next.at
-            happen(next.item)
+        while let at = queue.nextTime, let item = queue.next() {
+            now = at
+            happen(item)
             if !isCounting && coordinator.committedStep >= 0 {
                 isCounting = true
                 countingSince = now
@@ -123,17 +123,14 @@ public final class Scale {
         join.pid = 1
         join.nonce = UInt64(node.index) << 8 | UInt64(node.role == .shard ? 1 : node.role == .store ? 2 : 3)
         join.endpoint = "tcp://10.0.0.1:\(node.index)"
-        var envelope = Envelope()
-        envelope.run = "scale"
-        envelope.from = node.description
-        envelope.body = .join(join)
-        queue.add(.message(Packet(envelope: envelope), from: node, to: .coordinator), at: now)
+        let packet = Packet(.join(join), run: "scale", from: node.description)
+        queue.add(.message(packet, from: node, to: .coordinator), at: now)
     }
 
     private func happen(_ item: Item) {
         switch item {
         case .message(let packet, let sender, let node):
-            if case .joined(let joined)? = packet.envelope.body { return begin(node, joined, packet) }
+            if case .joined(let joined)? = packet.body { return begin(node, joined, packet) }
             count(packet, sender, node)
             switch node.role {
             case .coordinator: drive(.message(packet, from: sender))
@@ -162,7 +159,7 @@ public final class Scale {
     private func begin(_ node: NodeID, _ joined: Joined, _ packet: Packet) {
         let membership = Membership(
             identity: Identity(
-                node: node, run: "scale", incarnation: joined.incarnation, epoch: packet.envelope.epoch),
+                node: node, run: "scale", incarnation: joined.incarnation, epoch: packet.epoch),
             view: joined.view, heartbeatInterval: settings.heartbeat)
         switch node.role {
         case .shard:
@@ -187,7 +184,7 @@ public final class Scale {
         if sender == .coordinator || receiver == .coordinator {
             report.coordinatorPayloadBytes += packet.payload?.count ?? 0
             report.coordinatorBytes += (try? packet.envelope.serializedBytes() as [UInt8])?.count ?? 0
-            switch packet.envelope.body {
+            switch packet.body {
             case .heartbeat, .heartbeatReply: report.heartbeats += 1
             default: report.coordinatorMessages += 1
             }
@@ -206,15 +203,10 @@ public final class Scale {
         for effect in effects.items {
             switch effect {
             case .send(let body, let payload, let node):
-                var envelope = Envelope()
-                envelope.run = identity.run
-                envelope.from = identity.node.description
-                envelope.incarnation = identity.incarnation
-                envelope.epoch = identity.epoch
-                envelope.body = body
-                queue.add(
-                    .message(Packet(envelope: envelope, payload: payload), from: identity.node, to: node),
-                    at: now + 20_000)
+                let packet = Packet(
+                    body, run: identity.run, from: identity.node.description,
+                    incarnation: identity.incarnation, epoch: identity.epoch, payload: payload)
+                queue.add(.message(packet, from: identity.node, to: node), at: now + 20_000)
             case .perform(let action): perform(action)
             case .report(let decision):
                 if decision.level == .error { report.failure = report.failure ?? decision.sentence }

@@ -74,12 +74,12 @@ public final class StagedCluster {
         let until = world.now + UInt64(milliseconds * 1e6)
         follow()
         while world.failure == nil, !world.isDone, let at = world.queue.nextTime, at <= until,
-            let next = world.queue.next()
+            let item = world.queue.next()
         {
-            world.now = max(world.now, next.at)
+            world.now = max(world.now, at)
             world.events += 1
             for store in failing where !world.disks[store].failsSync { world.disks[store].failsSync = true }
-            world.happen(next.item)
+            world.happen(item)
         }
         if !world.isDone { world.now = until }
         if isEnding { askToStop() }

@@ -67,8 +67,11 @@ extension World {
         return effects.items
     }
 
-    func carryOut<Action>(_ effects: [Effect<Action>], of process: Process, _ job: (Action) -> Job?) {
-        for effect in effects {
+    func carryOut<Action>(_ effects: consuming [Effect<Action>], of process: Process, _ job: (Action) -> Job?)
+    {
+        // Taken out one by one: what an effect holds is large, and need not be copied.
+        effects.reverse()
+        while let effect = effects.popLast() {
             guard process.isAlive else { return }
             if let left = process.effectsLeft {
                 guard left > 0 else {

@@ -18,27 +18,24 @@ extension World {
 
     func send(_ body: Envelope.OneOf_Body, _ payload: Payload?, from process: Process, to node: NodeID) {
         if node == Self.tool { return hear(body, from: process) }
-        guard let route = process.route(to: node), connections[route].isOpen else {
+        guard let route = process.route(to: node), case let link = connections[route], link.isOpen else {
             say("\(process.label) → \(node): no connection for \(describe(body))")
             return
         }
-        let toAcceptor = connections[route].dialer == process.id
-        let receiver = toAcceptor ? connections[route].acceptor : connections[route].dialer
+        let toAcceptor = link.dialer == process.id
+        let receiver = toAcceptor ? link.acceptor : link.dialer
         let isLost = plan.lossProbability > 0 && !isCalm && random.chance(plan.lossProbability)
-        let isFull = !isCalm && connections[route].underWay(toAcceptor) >= plan.linkCapacity
+        let isFull = !isCalm && link.underWay(toAcceptor) >= plan.linkCapacity
         let there = processes[receiver].place
         guard !isLost, !isFull, !isCut(process.place, there) else {
             if isLost { count(.loss) } else if isFull { count(.fullLink) }
             say("\(process.label) → \(node): lost \(describe(body))\(isFull ? ", its queue is full" : "")")
             return
         }
-        var envelope = Envelope()
         let identity = process.identity
-        envelope.run = identity.run
-        envelope.from = process.nameText
-        envelope.incarnation = identity.incarnation
-        envelope.epoch = identity.epoch
-        envelope.body = body
+        let packet = Packet(
+            body, run: identity.run, from: process.nameText, incarnation: identity.incarnation,
+            epoch: identity.epoch, payload: payload)
         var delay = random.span(0.05, 0.6)
         if plan.slowProbability > 0 && !isCalm && random.chance(plan.slowProbability) {
             delay += random.span(5, 300)
@@ -46,33 +43,27 @@ extension World {
         }
         delay += extraDelay(process.place, there)
         let at = connections[route].book(toAcceptor, at: now + delay)
-        queue.add(
-            .deliver(connection: route, from: process.name, to: receiver, envelope, payload), at: at)
+        let delivery = Happening.deliver(connection: route, from: process.name, to: receiver, packet)
+        queue.add(delivery, at: at)
         if plan.duplicateProbability > 0 && !isCalm && random.chance(plan.duplicateProbability) {
             connections[route].countUnderWay(toAcceptor, 1)
             count(.duplicate)
-            queue.add(
-                .deliver(connection: route, from: process.name, to: receiver, envelope, payload),
-                at: at + random.span(0, 20))
+            queue.add(delivery, at: at + random.span(0, 20))
         }
     }
 
-    func deliver(
-        _ envelope: Envelope, _ payload: Payload?, over connection: Int, from sender: NodeID,
-        to process: Process
-    ) {
-        guard let body = envelope.body else { return }
-        say("\(sender) → \(process.label): \(describe(body)) e\(envelope.epoch)")
+    func deliver(_ packet: Packet, over connection: Int, from sender: NodeID, to process: Process) {
+        say("\(sender) → \(process.label): \(packet.body.map(describe) ?? "nothing") e\(packet.epoch)")
         if connections[connection].acceptor == process.id, process.accepted[sender] != connection {
             process.accepted[sender] = connection
             tell(process, .connected(sender))
             guard process.isAlive else { return }
         }
-        guard process.isJoined else { return takeAnswer(envelope, process) }
+        guard process.isJoined else { return takeAnswer(packet, process) }
         if process.id == currentCoordinator {
-            heard[sender] = (process.id, envelope.incarnation, now)
+            heard[sender] = (process.id, packet.incarnation, now)
         }
-        tell(process, .message(Packet(envelope: envelope, payload: payload), from: sender))
+        tell(process, .message(packet, from: sender))
     }
 
     func synchronizeDials(_ process: Process) {
@@ -151,16 +142,16 @@ extension World {
         send(.join(join), nil, from: process, to: .coordinator)
     }
 
-    private func takeAnswer(_ envelope: Envelope, _ process: Process) {
-        if case .refused(let refusal)? = envelope.body, refusal.nonce == process.nonce, refusal.fatal {
+    private func takeAnswer(_ packet: Packet, _ process: Process) {
+        if case .refused(let refusal)? = packet.body, refusal.nonce == process.nonce, refusal.fatal {
             return kill(process, cause: refusal.reason)
         }
-        guard case .joined(let joined)? = envelope.body, joined.nonce == process.nonce,
+        guard case .joined(let joined)? = packet.body, joined.nonce == process.nonce,
             let node = NodeID(joined.node)
         else { return }
         process.name = node
         let identity = Identity(
-            node: node, run: envelope.run, incarnation: joined.incarnation, epoch: envelope.epoch)
+            node: node, run: packet.run, incarnation: joined.incarnation, epoch: packet.epoch)
         let membership = Membership(
             identity: identity, view: joined.view, heartbeatInterval: plan.settings.heartbeat)
         let settings = plan.settings

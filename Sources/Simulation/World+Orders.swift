@@ -12,13 +12,10 @@ extension World {
         ask.id = id
         ask.what = what
         ask.step = step
-        var envelope = Envelope()
-        envelope.from = Self.tool.description
-        envelope.body = .ask(ask)
         let coordinator = processes[currentCoordinator]
         guard coordinator.isAlive, !coordinator.isPaused else { return }
         say("\(Self.tool) → \(coordinator.label): Ask \(what) \(step)")
-        tell(coordinator, .message(Packet(envelope: envelope), from: Self.tool))
+        tell(coordinator, .message(Packet(.ask(ask), from: Self.tool.description), from: Self.tool))
     }
 
     func giveOrder() {

@@ -125,11 +125,11 @@ final class World {
     }
 
     func run() {
-        while failure == nil, !isDone, let next = queue.next() {
-            now = next.at
+        while failure == nil, !isDone, let at = queue.nextTime, let item = queue.next() {
+            now = at
             events += 1
             if events > 5_000_000 { return fail("live: 5 million events without an end") }
-            happen(next.item)
+            happen(item)
         }
     }
 
@@ -143,10 +143,10 @@ final class World {
             }
         }
         switch item {
-        case .deliver(let connection, let sender, let to, let envelope, let payload):
+        case .deliver(let connection, let sender, let to, let packet):
             connections[connection].countUnderWay(connections[connection].acceptor == to, -1)
             guard connections[connection].isOpen else { return }
-            deliver(envelope, payload, over: connection, from: sender, to: processes[to])
+            deliver(packet, over: connection, from: sender, to: processes[to])
         case .dial(let id, let target, let endpoint): dial(processes[id], target, endpoint)
         case .closed(let connection): close(connection)
         case .lost(let id, let peer): tell(processes[id], .disconnected(peer))
@@ -259,10 +259,8 @@ final class World {
         }
         var told = exit
         told.ageMilliseconds = Double(now - processes[Int(exit.pid)].diedAt) / 1e6
-        var envelope = Envelope()
-        envelope.from = "tool-0"
-        envelope.body = .nodeExited(told)
-        tell(coordinator, .message(Packet(envelope: envelope), from: NodeID(role: .tool, index: 0)))
+        let tool = NodeID(role: .tool, index: 0)
+        tell(coordinator, .message(Packet(.nodeExited(told), from: tool.description), from: tool))
     }
 
     private func askRepair(_ id: UInt64) {

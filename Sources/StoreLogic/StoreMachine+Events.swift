@@ -21,7 +21,7 @@ extension StoreMachine {
     private mutating func receive(
         _ packet: Packet, from sender: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard let body = packet.envelope.body else { return }
+        guard let body = packet.body else { return }
         switch body {
         case .append(let append):
             receiveAppend(append.part, packet: packet, from: sender, into: &effects)

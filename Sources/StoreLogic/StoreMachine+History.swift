@@ -47,7 +47,7 @@ extension StoreMachine {
 
     /// Of the append that is answered: at once, or when its record is synced.
     private func epoch(of ack: Appended, _ event: Event<Completion>) -> UInt64 {
-        if case .message(let packet, _) = event, case .append(let append)? = packet.envelope.body {
+        if case .message(let packet, _) = event, case .append(let append)? = packet.body {
             return append.part.epoch
         }
         return answeredEpochs[Key(shard: ack.shard, step: ack.step)] ?? 0

@@ -6,7 +6,10 @@ public enum Role: String, Sendable, Hashable, CaseIterable, Comparable {
 
     public static func < (a: Role, b: Role) -> Bool { a.order < b.order }
 
-    private var order: Int {
+    /// By number, not by name: dictionaries of roles and nodes are looked into at every message.
+    public func hash(into hasher: inout Hasher) { hasher.combine(order) }
+
+    fileprivate var order: Int {
         switch self {
         case .coordinator: 0
         case .store: 1
@@ -60,6 +63,10 @@ public struct NodeID: Sendable, Hashable, Comparable, CustomStringConvertible {
     public var description: String {
         role == .coordinator ? role.rawValue : "\(role.rawValue)-\(index)"
     }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(index << 3 | role.order) }
+
+    public static func == (a: NodeID, b: NodeID) -> Bool { a.index == b.index && a.role == b.role }
 
     public static func < (a: NodeID, b: NodeID) -> Bool { (a.role, a.index) < (b.role, b.index) }
 }

@@ -1,13 +1,52 @@
 import SwiftProtobuf
 
-/// A message as the roles see it: the control part and the bytes that go with it.
-public struct Packet: Sendable {
-    public var envelope: Envelope
-    public var payload: Payload?
+/// A message as the roles see it: what its envelope says, and the bytes that go with it.
+///
+/// An object, because bodies are large values and a message is handed on several times.
+public final class Packet: Sendable {
+    /// Empty in a question of a tool.
+    public let run: String
+    /// The names of the nodes that it comes from and goes to.
+    public let from: String
+    public let to: String
+    public let incarnation: UInt64
+    public let epoch: UInt64
+    public let body: Envelope.OneOf_Body?
+    public let payload: Payload?
+
+    public init(
+        _ body: Envelope.OneOf_Body, run: String = "", from: String, to: String = "", incarnation: UInt64 = 0,
+        epoch: UInt64 = 0, payload: Payload? = nil
+    ) {
+        self.run = run
+        self.from = from
+        self.to = to
+        self.incarnation = incarnation
+        self.epoch = epoch
+        self.body = body
+        self.payload = payload
+    }
 
     public init(envelope: Envelope, payload: Payload? = nil) {
-        self.envelope = envelope
+        run = envelope.run
+        from = envelope.from
+        to = envelope.to
+        incarnation = envelope.incarnation
+        epoch = envelope.epoch
+        body = envelope.body
         self.payload = payload
+    }
+
+    /// The control part as it travels.
+    public var envelope: Envelope {
+        var envelope = Envelope()
+        envelope.run = run
+        envelope.from = from
+        envelope.to = to
+        envelope.incarnation = incarnation
+        envelope.epoch = epoch
+        envelope.body = body
+        return envelope
     }
 }
 

@@ -15,7 +15,8 @@ extension WorkerMachine {
             }
             facts.append(.computed(line: line, clock: clock, slices: slices))
         }
-        return facts + effects.compactMap(\.alarm)
+        for effect in effects { if let alarm = effect.alarm { facts.append(alarm) } }
+        return facts
     }
 
     /// What grows with traffic here.

@@ -93,7 +93,7 @@ public struct WorkerMachine: Machine {
     private mutating func receive(
         _ packet: Packet, from sender: NodeID, at now: Instant, into effects: inout Effects<Action>
     ) {
-        guard let body = packet.envelope.body else { return }
+        guard let body = packet.body else { return }
         switch body {
         case .view(let view): takeView(view, at: now, into: &effects)
         case .positionReply(let reply): takePosition(reply, from: sender, at: now, into: &effects)

@@ -19,13 +19,10 @@ struct Stepper<Role: Machine> {
         _ body: Envelope.OneOf_Body, from sender: NodeID, incarnation: UInt64 = 1, epoch: UInt64 = 1,
         payload: Payload? = nil
     ) -> Outcome<Role.Action> {
-        var envelope = Envelope()
-        envelope.run = "run"
-        envelope.from = sender.description
-        envelope.incarnation = incarnation
-        envelope.epoch = epoch
-        envelope.body = body
-        return handle(.message(Packet(envelope: envelope, payload: payload), from: sender))
+        let packet = Packet(
+            body, run: "run", from: sender.description, incarnation: incarnation, epoch: epoch,
+            payload: payload)
+        return handle(.message(packet, from: sender))
     }
 
     mutating func complete(_ completion: Role.Completion) -> Outcome<Role.Action> {

@@ -26,13 +26,10 @@ struct Driver<Tested: Machine> {
         _ body: Envelope.OneOf_Body, from sender: NodeID, incarnation: UInt64 = 1, epoch: UInt64 = 1,
         payload: Payload? = nil, after milliseconds: Int = 0
     ) -> [Effect<Tested.Action>] {
-        var envelope = Envelope()
-        envelope.run = "test"
-        envelope.from = sender.description
-        envelope.incarnation = incarnation
-        envelope.epoch = epoch
-        envelope.body = body
-        return tell(.message(Packet(envelope: envelope, payload: payload), from: sender), after: milliseconds)
+        let packet = Packet(
+            body, run: "test", from: sender.description, incarnation: incarnation, epoch: epoch,
+            payload: payload)
+        return tell(.message(packet, from: sender), after: milliseconds)
     }
 }
 

@@ -101,7 +101,7 @@ import Testing
         }
         expected.sort { ($0.at, $0.item) < ($1.at, $1.item) }
         var seen: [Int] = []
-        while let next = queue.next() { seen.append(next.item) }
+        while let next = queue.next() { seen.append(next) }
         #expect(seen == expected.map(\.item))
     }
 }

@@ -55,7 +55,7 @@ import Wire
         var whole: [String] = []
         for index in 0..<max(first.count, second.count) {
             for list in [first, second] where index < list.count {
-                if let packet = try take(list[index], &reassembler) { whole.append(packet.envelope.run) }
+                if let packet = try take(list[index], &reassembler) { whole.append(packet.run) }
             }
         }
         #expect(whole == ["rr", "rrr"])

@@ -56,7 +56,7 @@ import Wire
             }
             do {
                 let packet = try decode(damaged)
-                #expect(packet.envelope.body != nil)
+                #expect(packet.body != nil)
             } catch { refused += 1 }
             var reassembler = Reassembler(maxPacketBytes: 1 << 16)
             _ = try? take(damaged, &reassembler)
