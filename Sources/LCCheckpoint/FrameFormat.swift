@@ -88,6 +88,10 @@ extension FrameEncoder {
     /// How the frame's layout follows from the one that is inherited, or nil.
     private func grouping() -> FrameFormat.Grouping? {
         guard let context, context.sections.count == sections.count else { return nil }
+        if zip(sections, context.sections).allSatisfy({ $0 == $1 && $0.name.utf8.elementsEqual($1.name.utf8) }
+        ) {
+            return FrameFormat.Grouping.allCases.first { $0.apply(sections) == sections }
+        }
         // By their bytes: names are different that look the same.
         func key(_ section: SectionLayout) -> [UInt8] { Array(section.name.utf8) }
         var own: [[UInt8]: SectionLayout] = [:]

@@ -206,9 +206,13 @@ private func planeCounts(_ memory: RunMemory, _ scratches: [PlaneScratch], threa
         }
     }
     return (0..<memory.width).map { plane in
-        (256 * plane..<256 * (plane + 1)).map { symbol in
-            (0..<scratches.count).reduce(0) { $0 + Int(sums[$1][symbol]) }
+        var counts = [Int](repeating: 0, count: 256)
+        for worker in 0..<scratches.count {
+            for (symbol, count) in sums[worker][256 * plane..<256 * (plane + 1)].enumerated() {
+                counts[symbol] += Int(count)
+            }
         }
+        return counts
     }
 }
 
@@ -276,7 +280,7 @@ func narrowingError(_ sources: [SectionSource], _ vector: ScopeVector) -> Double
 /// Adds ‖u‖² of a floating section, whose error is nothing.
 private func addNorm(_ source: SectionSource, _ failure: StreamFailure, _ totals: inout ScopeTotals) {
     let vector = ScopeVector([source], failure: failure)
-    let piece = 1 << 16
+    let piece = min(1 << 16, max(vector.layout.count, 1))
     let room = UnsafeMutablePointer<Float>.allocate(capacity: piece)
     defer { room.deallocate() }
     for start in stride(from: 0, to: vector.layout.count, by: piece) {

@@ -272,6 +272,7 @@ func encodeUniform(
 
 /// ‖u − ũ‖ / ‖u‖ that a quantizer would leave, without changing anything.
 func relativeError(_ vector: ScopeVector, _ quantizer: BucketTable) -> Double {
+    let pieceCount = min(pieceCount, max(vector.layout.count, 1))
     let room = UnsafeMutablePointer<Float>.allocate(capacity: 3 * pieceCount)
     let symbols = UnsafeMutablePointer<UInt16>.allocate(capacity: pieceCount)
     defer {
@@ -299,6 +300,7 @@ func relativeError(_ vector: ScopeVector, _ quantizer: BucketTable) -> Double {
 
 /// ‖u − ũ‖² and ‖u‖² over the finite elements.
 private func squaredError(_ vector: ScopeVector) -> (Double, Double) {
+    let pieceCount = min(pieceCount, max(vector.layout.count, 1))
     let room = UnsafeMutablePointer<Float>.allocate(capacity: 2 * pieceCount)
     defer { room.deallocate() }
     var sums = (0.0, 0.0)

@@ -6,7 +6,7 @@ public struct Membership: Sendable {
     public private(set) var view: View
     public let heartbeatInterval: Instant.Span
     private var heartbeatDue: Instant?
-    /// Counts the views taken.
+    /// Counts the views taken that had other members than the one before.
     public private(set) var revision: UInt64 = 0
     /// The view's members by role, and who holds which place: read once per view, asked for at every message.
     private var byRole: [Role: [(node: NodeID, member: Member)]] = [:]
@@ -38,9 +38,13 @@ public struct Membership: Sendable {
     /// Takes a newer view; an older epoch or number changes nothing: its sender was replaced or is late.
     public mutating func take(_ new: View) -> ViewChange {
         guard (new.epoch, new.number) > (view.epoch, view.number) else { return .old }
+        // Most views tell of a new phase or step among the same members.
+        let isSame = new.members == view.members
         view = new
-        revision += 1
-        readMembers()
+        if !isSame {
+            revision += 1
+            readMembers()
+        }
         identity.epoch = max(identity.epoch, new.epoch)
         return .taken
     }

@@ -20,46 +20,47 @@ struct Dial {
     var connection: Int?
 }
 
-/// One process of the cluster, from its start to its death: the machine of its role and what is around it.
+/// One process of the cluster, from its start to its death: the machine of its role and what is around it. It belongs to one
+/// world, and so to one thread: accesses need no checks.
 final class Process {
     let id: Int
     let place: NodeID
     let nonce: UInt64
-    var clock: NodeClock
+    @exclusivity(unchecked) var clock: NodeClock
     /// How its messages are signed: as a tool until the coordinator has given it its place.
-    var name: NodeID { didSet { nameText = name.description } }
-    private(set) var nameText: String
+    @exclusivity(unchecked) var name: NodeID { didSet { nameText = name.description } }
+    @exclusivity(unchecked) private(set) var nameText: String
     /// By which name its history goes.
-    var fact = ProcessFact(node: "", incarnation: 0)
-    var isAlive = true
-    var isPaused = false
+    @exclusivity(unchecked) var fact = ProcessFact(node: "", incarnation: 0)
+    @exclusivity(unchecked) var isAlive = true
+    @exclusivity(unchecked) var isPaused = false
     /// When it ended.
-    var diedAt: UInt64 = 0
-    var held: [Happening] = []
-    var coordinator: CoordinatorMachine?
-    var shard: ShardMachine?
-    var store: StoreMachine?
-    var worker: WorkerMachine?
-    var state: ShardState?
+    @exclusivity(unchecked) var diedAt: UInt64 = 0
+    @exclusivity(unchecked) var held: [Happening] = []
+    @exclusivity(unchecked) var coordinator: CoordinatorMachine?
+    @exclusivity(unchecked) var shard: ShardMachine?
+    @exclusivity(unchecked) var store: StoreMachine?
+    @exclusivity(unchecked) var worker: WorkerMachine?
+    @exclusivity(unchecked) var state: ShardState?
     /// What its machine says of itself after each event.
-    private(set) var identity: Identity
-    private(set) var nextDeadline: Instant?
-    private(set) var dialableRevision: UInt64 = 0
-    private(set) var isJoined = false
-    var jobs: [Job] = []
-    var isWorking = false
-    var wakeAt: UInt64?
-    var spins = 0
-    var dials: [NodeID: Dial] = [:]
+    @exclusivity(unchecked) private(set) var identity: Identity
+    @exclusivity(unchecked) private(set) var nextDeadline: Instant?
+    @exclusivity(unchecked) private(set) var dialableRevision: UInt64 = 0
+    @exclusivity(unchecked) private(set) var isJoined = false
+    @exclusivity(unchecked) var jobs: [Job] = []
+    @exclusivity(unchecked) var isWorking = false
+    @exclusivity(unchecked) var wakeAt: UInt64?
+    @exclusivity(unchecked) var spins = 0
+    @exclusivity(unchecked) var dials: [NodeID: Dial] = [:]
     /// The revision of `dialable` that `dials` was made from.
-    var dialedRevision: UInt64?
+    @exclusivity(unchecked) var dialedRevision: UInt64?
     /// It dies after so many more effects.
-    var effectsLeft: Int?
-    var accepted: [NodeID: Int] = [:]
+    @exclusivity(unchecked) var effectsLeft: Int?
+    @exclusivity(unchecked) var accepted: [NodeID: Int] = [:]
     /// Line and version of the last step that was applied here.
-    var applied: (line: UInt64, version: UInt64)?
+    @exclusivity(unchecked) var applied: (line: UInt64, version: UInt64)?
     /// Where its reader of samples stands, for a mutant.
-    var reader: UInt64?
+    @exclusivity(unchecked) var reader: UInt64?
 
     init(id: Int, place: NodeID, clock: NodeClock) {
         self.id = id

@@ -16,7 +16,9 @@ extension World {
         cuts.isEmpty ? 0 : cuts.values.reduce(0) { $1.covers(from, to) ? max($0, $1.delay ?? 0) : $0 }
     }
 
-    func send(_ body: Envelope.OneOf_Body, _ payload: Payload?, from process: Process, to node: NodeID) {
+    func send(
+        _ body: consuming Envelope.OneOf_Body, _ payload: Payload?, from process: Process, to node: NodeID
+    ) {
         if node == Self.tool { return hear(body, from: process) }
         guard let route = process.route(to: node), case let link = connections[route], link.isOpen else {
             say("\(process.label) → \(node): no connection for \(describe(body))")
