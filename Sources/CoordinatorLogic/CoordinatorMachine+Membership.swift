@@ -248,7 +248,7 @@ extension CoordinatorMachine {
 
     mutating func checkTimers(at now: Instant, into effects: inout Effects<Action>) {
         if now >= leasesDue { endLeases(at: now, into: &effects) }
-        followers = followers.filter { now.since($0.value) < .milliseconds(5_000) }
+        if !followers.isEmpty { followers = followers.filter { now.since($0.value) < .milliseconds(5_000) } }
         if let due = fenceResendAt, now >= due { sendFences(at: now, into: &effects) }
         if let quorumAt = recovery?.quorumAt, durable.phase == .fencing,
             now >= quorumAt + Self.inventoryPatience

@@ -189,7 +189,7 @@ private func encodePlanes(
 /// Counts of every plane's symbols.
 private func planeCounts(_ memory: RunMemory, _ scratches: [PlaneScratch], threads: Int) -> [[Int]] {
     let count = memory.layout.count
-    let sums = Results(count: scratches.count, [UInt64](repeating: 0, count: 256 * memory.width))
+    let sums = Results(count: scratches.count, [Int](repeating: 0, count: 256 * memory.width))
     inParallel(blockSize.blocks(of: count), threads: threads) { block, worker in
         let range = blockSize.range(block, of: count)
         let scratch = scratches[worker]
@@ -197,7 +197,11 @@ private func planeCounts(_ memory: RunMemory, _ scratches: [PlaneScratch], threa
         memory.words(range, into: scratch.words)
         sums.change(worker) { sums in
             sums.withUnsafeMutableBufferPointer { sums in
-                guard let tallies = sums.baseAddress else { return }
+                // Counts don't reach the sign.
+                guard
+                    let tallies = UnsafeMutableRawPointer(sums.baseAddress)?.assumingMemoryBound(
+                        to: UInt64.self)
+                else { return }
                 for plane in 0..<memory.width {
                     ck_plane(scratch.words, range.count, UInt32(plane), first)
                     ck_count(first, range.count, tallies + 256 * plane)
@@ -205,15 +209,11 @@ private func planeCounts(_ memory: RunMemory, _ scratches: [PlaneScratch], threa
             }
         }
     }
-    return (0..<memory.width).map { plane in
-        var counts = [Int](repeating: 0, count: 256)
-        for worker in 0..<scratches.count {
-            for (symbol, count) in sums[worker][256 * plane..<256 * (plane + 1)].enumerated() {
-                counts[symbol] += Int(count)
-            }
-        }
-        return counts
+    var sum = sums[0]
+    for worker in 1..<scratches.count {
+        for (index, count) in sums[worker].enumerated() { sum[index] += count }
     }
+    return (0..<memory.width).map { Array(sum[256 * $0..<256 * ($0 + 1)]) }
 }
 
 /// Learns a plane from pieces of the run.

@@ -20,9 +20,12 @@ struct StreamPlan {
         sample: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, isComplete: Bool, counts: [Int],
         entropy: CodecSettings.Entropy, blockSize given: BlockSize? = nil
     ) {
-        let total = counts.reduce(0, +)
         let alphabet = counts.count
-        let used = counts.reduce(0) { $0 + ($1 > 0 ? 1 : 0) }
+        var (total, used) = (0, 0)
+        for count in counts {
+            total += count
+            used += count > 0 ? 1 : 0
+        }
         guard used > 1 else {
             coder = .constant(UInt16(counts.firstIndex { $0 > 0 } ?? 0))
             blockSize = given ?? BlockSize(symbols: total, estimatedBytes: 0)

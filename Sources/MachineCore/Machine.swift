@@ -5,7 +5,7 @@ public enum Event<Completion: Sendable>: Sendable {
     /// A message arrived; its envelope was checked to be well formed and of this run.
     case message(Packet, from: NodeID)
     /// An action that the role asked for has ended, well or badly.
-    case completed(Completion)
+    indirect case completed(Completion)
     /// The time that `nextDeadline` named has come.
     case tick
     /// A connection to a peer was made, or made again: what was sent before may be lost.
@@ -13,8 +13,8 @@ public enum Event<Completion: Sendable>: Sendable {
     case peerDisconnected(NodeID)
 }
 
-/// What a role asks for.
-public enum Effect<Action: Sendable>: Sendable {
+/// What a role asks for. Its values stand apart, because they are large and handed on several times.
+public indirect enum Effect<Action: Sendable>: Sendable {
     case send(Envelope.OneOf_Body, payload: Payload?, to: NodeID)
     /// Work that takes time or touches the world: arithmetic, disk. Actions of one role run one after another, in
     /// order; each ends in exactly one `completed` event.

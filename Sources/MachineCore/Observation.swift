@@ -17,7 +17,7 @@ public enum Observation: Sendable, Hashable, Codable {
     /// Gradients are applied, in the order of the worker slots.
     case applied(line: UInt64, version: UInt64, gradients: [String])
     /// A frame goes to the stores.
-    case appended(part: PartFact)
+    indirect case appended(part: PartFact)
     /// A store's acknowledgement of a part came in.
     case heard(store: Int, step: UInt64, payload: String)
 
@@ -38,7 +38,7 @@ public enum Observation: Sendable, Hashable, Codable {
     /// What a coordinator found in its database, and the epoch that it will give out first.
     case led(epoch: UInt64, committedStep: Int64)
     /// A transaction is asked for; whether it happened says `persisted`, or what the next coordinator found.
-    case persisting(state: StateFact, commits: [ManifestFact])
+    indirect case persisting(state: StateFact, commits: [ManifestFact])
     case persisted
     /// A view or a fence leaves with this epoch and committed step.
     case announced(epoch: UInt64, committedStep: Int64)
@@ -48,7 +48,8 @@ public enum Observation: Sendable, Hashable, Codable {
     case fencing(epoch: UInt64, committedStep: Int64)
     /// Shards are told to restore on a new timeline. `heard`: the stores whose promise came in; `lost`: the steps that
     /// are reported as lost, where a fault was noticed.
-    case restoring(line: UInt64, step: Int64, version: UInt64, shards: [UInt32], heard: [Int], lost: UInt64?)
+    indirect case restoring(
+        line: UInt64, step: Int64, version: UInt64, shards: [UInt32], heard: [Int], lost: UInt64?)
 
     // MARK: Anyone
     /// An error that a process reports by the name of a promise.

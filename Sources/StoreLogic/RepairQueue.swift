@@ -89,6 +89,7 @@ struct RepairQueue: Sendable {
 
     /// When `takeDue` has something to give.
     func nextDeadline(limit: Int) -> Instant? {
+        guard !all.isEmpty else { return nil }
         var next = active.compactMap { all[$0]?.deadline }.min()
         guard active.count < limit else { return next }
         let first = [

@@ -264,12 +264,14 @@ extension StoreMachine {
     }
 
     mutating func updateCaughtUp(into effects: inout Effects<Action>) {
-        let live = membership.members(of: .store).filter { $0.member.live && $0.node != identity.node }
-        let heard = live.filter { !inventoriesMissing.contains($0.node) }
+        let stores = membership.members(of: .store)
+        var isHeard: Bool {
+            stores.allSatisfy {
+                !$0.member.live || $0.node == identity.node || !inventoriesMissing.contains($0.node)
+            }
+        }
         // Before the peers were asked nothing is known of what is missing: a disk may be empty.
-        let now =
-            lacksNothing
-            && (askedInventories && heard.count == live.count || membership.members(of: .store).count <= 1)
+        let now = lacksNothing && (stores.count <= 1 || askedInventories && isHeard)
         if now && !caughtUp { membership.heartbeatNow() }
         caughtUp = now
     }
