@@ -3,6 +3,9 @@
 #define _GNU_SOURCE
 #include "CKernels.h"
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sys/mman.h>
 
 #define LARGE_PAGE ((size_t)2 << 20)
@@ -20,3 +23,9 @@ void *ck_allocate(size_t size) {
 }
 
 void ck_free(void *memory) { free(memory); }
+
+void ck_release(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}

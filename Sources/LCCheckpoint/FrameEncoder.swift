@@ -1,3 +1,5 @@
+import CKernels
+
 /// A section's live values and its reconstruction, as bytes of its format.
 public struct SectionSource {
     /// UTF-8, unique within the state.
@@ -171,7 +173,7 @@ public struct FrameEncoder {
             payload.head.append(varint: UInt64(elements))
             encodeExact(
                 sources, vector, isBase: kind == .base, entropy: settings.entropy, digests, threads: threads,
-                totals: &totals, into: &payload.head)
+                totals: &totals, into: &payload)
         }
         try vector.failure.check()
         scopes.append(payload)
@@ -277,17 +279,33 @@ public struct FrameEncoder {
     }
 }
 
-/// A scope's bytes; the blocks at their end stay apart until the frame is put together.
+/// A scope's bytes; the blocks of its streams stay apart until the frame is put together.
 struct ScopePayload {
     var head: [UInt8] = []
     private(set) var blocks: [[UInt8]] = []
 
     var byteCount: Int { blocks.reduce(head.count) { $0 + $1.count } }
 
-    /// Appends a stream, after which nothing comes.
+    /// Appends a stream, after which nothing comes but other streams.
     mutating func append(_ stream: EncodedStream) {
-        stream.writeHead(into: &head)
-        blocks = stream.bodies
+        var own: [UInt8] = []
+        stream.writeHead(into: &own)
+        if blocks.isEmpty { head += own } else { blocks.append(own) }
+        blocks += stream.bodies
+    }
+
+    /// Moves everything to `output`. Memory is given back on the way, so that a large scope isn't there twice.
+    mutating func move(to output: inout [UInt8]) {
+        output.append(contentsOf: head)
+        var moved = 0
+        for index in blocks.indices {
+            output.append(contentsOf: blocks[index])
+            moved += blocks[index].count
+            blocks[index] = []
+            guard moved >= 16 << 20 else { continue }
+            ck_release()
+            moved = 0
+        }
     }
 }
 

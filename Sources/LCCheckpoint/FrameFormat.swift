@@ -111,8 +111,8 @@ extension FrameEncoder {
         }
     }
 
-    /// Puts the frame together.
-    func assemble(stateDigest: Digest) -> [UInt8] {
+    /// Puts the frame together; the scopes are empty afterwards.
+    mutating func assemble(stateDigest: Digest) -> [UInt8] {
         let grouping = grouping()
         var flags = kind == .delta ? FrameFormat.delta : 0
         if grouping != nil { flags |= FrameFormat.layoutInherited }
@@ -136,10 +136,9 @@ extension FrameEncoder {
             bytes.append(contentsOf: metadata)
         }
         bytes.append(varint: UInt64(scopes.count))
-        for scope in scopes {
-            bytes.append(varint: UInt64(scope.byteCount))
-            bytes.append(contentsOf: scope.head)
-            for block in scope.blocks { bytes.append(contentsOf: block) }
+        for index in scopes.indices {
+            bytes.append(varint: UInt64(scopes[index].byteCount))
+            scopes[index].move(to: &bytes)
         }
         if kind == .base {
             // A base of nothing but zeros would look like a bomb: it is padded up to what readers grant.

@@ -107,15 +107,15 @@ private struct RunMemory {
 ///   - isBase: the previous state doesn't matter.
 func encodeExact(
     _ sources: [SectionSource], _ vector: ScopeVector, isBase: Bool, entropy: CodecSettings.Entropy,
-    _ digests: SectionDigests, threads: Int, totals: inout ScopeTotals, into output: inout [UInt8]
+    _ digests: SectionDigests, threads: Int, totals: inout ScopeTotals, into payload: inout ScopePayload
 ) {
     let runs = PlaneRun.split(
         sources.map { ($0.format.byteCount, $0.target.count / $0.format.byteCount) })
     for source in sources where source.format.isFloatingPoint { addNorm(source, vector.failure, &totals) }
-    output.append(varint: UInt64(runs.count))
+    payload.head.append(varint: UInt64(runs.count))
     for (run, _) in runs {
-        output.append(UInt8(run.width))
-        output.append(varint: UInt64(run.elementCount))
+        payload.head.append(UInt8(run.width))
+        payload.head.append(varint: UInt64(run.elementCount))
     }
     for (run, sections) in runs {
         let own = sources[sections]
@@ -123,7 +123,7 @@ func encodeExact(
             layout: VectorLayout(own.map { ($0.format, $0.target.count / run.width) }), width: run.width,
             vector: vector, first: sections.lowerBound, isBase: isBase)
         for stream in encodePlanes(memory, entropy: entropy, threads: threads, totals: &totals) {
-            stream.write(into: &output)
+            payload.append(stream)
         }
         let blocks = blockSize.blocks(of: run.elementCount)
         inParallel(blocks, threads: threads) { block, _ in

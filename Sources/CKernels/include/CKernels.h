@@ -215,6 +215,8 @@ double ck_squared_distance(const float *a, const float *b, size_t count);
 /// Memory that isn't cleared, in large pages where it is large; null when there is none. It is given back by `ck_free`.
 void *_Nullable ck_allocate(size_t size);
 void ck_free(void *_Nullable memory);
+/// Gives the system back what was freed, as far as it lets that be done.
+void ck_release(void);
 
 /// n * log2(n), close enough to choose by.
 double ck_nlog2n(uint32_t n);
