@@ -4,7 +4,7 @@ import CKernels
 // quantizer is found, MixedModel.swift for how its symbols are coded.
 
 /// Elements that are converted and compared at a time.
-private let pieceCount = 1 << 16
+private let pieceCount = UniformDeltas.pieceCount
 
 /// What an `auto` scope says before its symbols.
 struct UniformHead {
@@ -50,16 +50,36 @@ private func allocateLarge<Number: BitwiseCopyable>(_ count: Int) -> UnsafeMutab
         start: memory.bindMemory(to: Number.self, capacity: count), count: count)
 }
 
+/// A scope's deltas. They are taken anew whenever they are looked at: kept, they would be as large as the model.
+struct UniformDeltas {
+    /// Elements that are read at a time where nothing else says how many.
+    static let pieceCount = 1 << 16
+
+    let vector: ScopeVector
+
+    var count: Int { vector.layout.count }
+
+    /// The deltas of some elements, which last until `room` is used again. What isn't finite is read as zero.
+    func read(_ range: Range<Int>, into room: BlockScratch) -> UnsafePointer<Float> {
+        let deltas = room.floats(3 * range.count)
+        let target = vector.target(range, deltas + range.count)
+        let restored = vector.reconstruction(range, deltas + 2 * range.count).floats
+        if !ck_deltas(target, restored, range.count, deltas).error.isFinite {
+            for index in 0..<range.count where !deltas[index].isFinite { deltas[index] = 0 }
+        }
+        return UnsafePointer(deltas)
+    }
+}
+
 /// A scope that is being encoded: its deltas, its symbols, and what has to be carried as it is.
 private struct UniformScope: ~Copyable {
     let vector: ScopeVector
-    let deltas: UnsafeMutableBufferPointer<Float>
     let symbols: UnsafeMutableBufferPointer<UInt16>
+    var deltas: UniformDeltas { UniformDeltas(vector: vector) }
     /// ‖δ‖² and ‖u‖² over the finite elements.
     private(set) var energy = 0.0
     private(set) var norm = 0.0
-    /// Elements whose deltas aren't finite, in order.
-    private var nonfinite: [Int] = []
+    private var isFinite = true
     private let room: UnsafeMutablePointer<Float>
     private let pieces: [Range<Int>]
     private let workers: Int
@@ -67,31 +87,25 @@ private struct UniformScope: ~Copyable {
     init(_ vector: ScopeVector, threads: Int) {
         self.vector = vector
         let count = vector.layout.count
-        deltas = allocateLarge(count)
         symbols = allocateLarge(count)
         pieces = stride(from: 0, to: count, by: pieceCount).map { $0..<min($0 + pieceCount, count) }
         workers = max(1, min(threads, pieces.count))
         room = .allocate(capacity: 3 * workers * min(pieceCount, max(count, 1)))
-        let results = Results(count: pieces.count, (energy: 0.0, norm: 0.0, nonfinite: [Int]()))
-        let (pieces, room, deltas) = (pieces, room, deltas)
+        let results = Results(count: pieces.count, (energy: 0.0, norm: 0.0, isFinite: true))
+        let (pieces, room) = (pieces, room)
         inParallel(pieces.count, threads: workers) { piece, worker in
             let range = pieces[piece]
             let own = room + 3 * worker * min(pieceCount, count)
             let target = vector.target(range, own)
             let restored = vector.reconstruction(range, own + range.count).floats
-            let out = deltas.baseAddress.unsafelyUnwrapped + range.lowerBound
+            let out = own + 2 * range.count
             let squares = ck_deltas(target, restored, range.count, out)
-            var sums = (energy: squares.error, norm: squares.norm, nonfinite: [Int]())
+            var sums = (energy: squares.error, norm: squares.norm, isFinite: true)
             if !sums.energy.isFinite || !sums.norm.isFinite {
-                sums = (0, 0, [])
+                sums = (0, 0, false)
                 for index in 0..<range.count {
                     if target[index].isFinite { sums.norm += Double(target[index]) * Double(target[index]) }
-                    if out[index].isFinite {
-                        sums.energy += Double(out[index]) * Double(out[index])
-                    } else {
-                        out[index] = 0
-                        sums.nonfinite.append(range.lowerBound + index)
-                    }
+                    if out[index].isFinite { sums.energy += Double(out[index]) * Double(out[index]) }
                 }
             }
             results[piece] = sums
@@ -99,12 +113,11 @@ private struct UniformScope: ~Copyable {
         for result in results.all {
             energy += result.energy
             norm += result.norm
-            nonfinite += result.nonfinite
+            isFinite = isFinite && result.isFinite
         }
     }
 
     deinit {
-        ck_free(deltas.baseAddress)
         ck_free(symbols.baseAddress)
         room.deallocate()
     }
@@ -125,17 +138,17 @@ private struct UniformScope: ~Copyable {
     ) -> (error: Double, carried: [Int]) {
         let results = Results(count: pieces.count, (error: 0.0, carried: [Int]()))
         let inverse = rule.map { 1 / $0.step } ?? 0
-        let isPlain = !hasExceptions && nonfinite.isEmpty && !vector.layout.isRoot
-        let (vector, deltas, nonfinite, pieces) = (vector, deltas, nonfinite, pieces)
+        let isPlain = !hasExceptions && isFinite && !vector.layout.isRoot
+        let (vector, pieces) = (vector, pieces)
         let rooms = (0..<workers).map { scratch($0) }
         let symbols = symbols.baseAddress.unsafelyUnwrapped
         inParallel(pieces.count, threads: workers) { piece, worker in
             let range = pieces[piece]
             let room = rooms[worker]
             let target = vector.target(range, room)
+            let known = vector.reconstruction(range, room + range.count).floats
             let result = room + 2 * range.count
-            result.update(
-                from: vector.reconstruction(range, room + range.count).floats, count: range.count)
+            result.update(from: known, count: range.count)
             ck_apply(symbols + range.lowerBound, range.count, values, UInt32(values.count), result)
             vector.round(range, result)
             if isPlain {
@@ -151,9 +164,8 @@ private struct UniformScope: ~Copyable {
                 let miss =
                     Double(target[index]) - Double(vector.layout.isRoot ? root(result[index]) : result[index])
                 // A sum may overflow where the delta didn't: a restore must not yield infinity for a finite value.
-                if !miss.isFinite || (deltas[element] * inverse).magnitude >= UniformRule.end
-                    || isListed(element, in: nonfinite)
-                {
+                let delta = target[index] - known[index]
+                if !miss.isFinite || !delta.isFinite || (delta * inverse).magnitude >= UniformRule.end {
                     carried.append(element)
                 } else {
                     error += miss * miss
@@ -181,16 +193,6 @@ private struct UniformScope: ~Copyable {
                 range, restored, isDirect: isDirect, exceptions: exceptions.within(range), digests: digests)
         }
     }
-}
-
-/// Whether an element is among some that are in order.
-private func isListed(_ element: Int, in list: [Int]) -> Bool {
-    var (low, high) = (0, list.count)
-    while low < high {
-        let middle = (low + high) / 2
-        if list[middle] < element { low = middle + 1 } else { high = middle }
-    }
-    return low < list.count && list[low] == element
 }
 
 /// What `auto` came to for one scope.
@@ -237,7 +239,7 @@ func encodeUniform(
     while restored.error > budget {
         guard attempt < 8, goal > 0, scope.energy > goal, let symbols = scope.symbols.baseAddress,
             let (found, outcome) = searchUniform(
-                UnsafeBufferPointer(scope.deltas), budget: goal, symbols: symbols, threads: threads)
+                scope.deltas, budget: goal, symbols: symbols, threads: threads)
         else { return nil }
         rule = found
         values = UniformValues(found, outcome)

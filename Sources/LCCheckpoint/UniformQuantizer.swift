@@ -68,22 +68,22 @@ private func elements<Tuple, Element>(_ tuple: Tuple, _: Element.Type) -> [Eleme
 /// Quantizes magnitudes in the order of the elements, block by block: nothing is told from one to the next, as in the coder.
 ///
 /// - Parameters:
-///   - deltas: finite.
 ///   - symbols: written if given.
+///   - deltas: those of a range, for a worker; finite.
 func quantizeUniform(
-    _ deltas: UnsafeBufferPointer<Float>, _ rule: UniformRule, symbols: UnsafeMutablePointer<UInt16>?,
-    threads: Int = 1
+    _ count: Int, _ rule: UniformRule, symbols: UnsafeMutablePointer<UInt16>?, threads: Int = 1,
+    _ deltas: (Range<Int>, Int) -> UnsafePointer<Float>
 ) -> UniformOutcome {
     let size = UniformRule.blockCount
-    let blocks = (deltas.count + size - 1) / size
+    let blocks = (count + size - 1) / size
     let tallies = Results(count: max(blocks, 1), ck_tally())
-    inParallel(blocks, threads: threads) { block, _ in
-        let range = (block * size)..<min((block + 1) * size, deltas.count)
-        guard let first = deltas.baseAddress else { return }
+    inParallel(blocks, threads: threads) { block, worker in
+        let range = (block * size)..<min((block + 1) * size, count)
+        let first = deltas(range, worker)
         tallies.change(block) {
             ck_quantize_uniform(
-                first + range.lowerBound, range.count, 1 / rule.step, rule.thresholds,
-                symbols.map { $0 + range.lowerBound }, &$0)
+                first, range.count, 1 / rule.step, rule.thresholds, symbols.map { $0 + range.lowerBound }, &$0
+            )
         }
     }
     var sum = tallies[0]

@@ -11,10 +11,10 @@ private let sampleRun = 1024
 
 /// Finds a rule whose error is at most `budget`, a sum of squares, and writes the symbols.
 ///
-/// - Precondition: the deltas are finite, and the sum of their squares exceeds the budget, which is positive.
+/// - Precondition: the sum of the deltas' squares exceeds the budget, which is positive.
 /// - Returns: nil when no step does: it would be too small for Float32, or leave more exceptions than symbols are worth.
 func searchUniform(
-    _ deltas: UnsafeBufferPointer<Float>, budget: Double, symbols: UnsafeMutablePointer<UInt16>, threads: Int
+    _ deltas: UniformDeltas, budget: Double, symbols: UnsafeMutablePointer<UInt16>, threads: Int
 ) -> (rule: UniformRule, outcome: UniformOutcome)? {
     let curve = withSample(deltas, curveCount) { ErrorCurve($0) }
     guard var rule = curve.rule(budget: budget * curve.part(of: deltas.count)) else { return nil }
@@ -22,16 +22,21 @@ func searchUniform(
     withSample(deltas, sampleCount) { sample in
         let part = Double(sample.count) / Double(deltas.count)
         for round in 0..<2 {
-            let outcome = quantizeUniform(sample, rule, symbols: nil)
+            let outcome = quantizeUniform(sample.count, rule, symbols: nil) { range, _ in
+                sample.baseAddress.unsafelyUnwrapped + range.lowerBound
+            }
             if round == 0 { rule.thresholds = curve.thresholds(after: outcome, of: sample.count) }
             rule.step = min(
                 rule.step * 4, curve.step(rule, miss: outcome.error / (budget * part), aim: 0.985))
         }
     }
     // The sample may mislead: what counts is the error of all.
+    let rooms = (0..<max(1, threads)).map { _ in BlockScratch(count: 0) }
     for attempt in 0..<32 {
         guard rule.step >= UniformValues.smallestStep, rule.step.isFinite else { return nil }
-        let outcome = quantizeUniform(deltas, rule, symbols: symbols, threads: threads)
+        let outcome = quantizeUniform(deltas.count, rule, symbols: symbols, threads: threads) {
+            deltas.read($0, into: rooms[$1])
+        }
         if outcome.beyond > deltas.count / 64 + 16 { return nil }
         let miss = outcome.error / budget
         if miss <= 1, miss >= (attempt < 2 ? 0.96 : 0.9) || bracket.fineStep != nil || attempt > 8 {
@@ -51,36 +56,50 @@ func searchUniform(
 ///
 /// Where many deltas are alike no step meets the budget closely: all of them are sent or none. Then the first are sent.
 private func cut(
-    _ symbols: UnsafeMutablePointer<UInt16>, _ deltas: UnsafeBufferPointer<Float>, _ rule: UniformRule,
+    _ symbols: UnsafeMutablePointer<UInt16>, _ deltas: UniformDeltas, _ rule: UniformRule,
     _ outcome: UniformOutcome, budget: Double
 ) -> UniformOutcome {
     guard outcome.error < 0.85 * budget, outcome.highest > 0 else { return outcome }
     let values = UniformValues(rule, outcome)
     var left = 0.995 * budget - outcome.error
-    var index = deltas.count
-    while index > 0 {
-        index -= 1
-        guard symbols[index] != 0 else { continue }
-        let size = Double(deltas[index].magnitude)
-        let miss = size - Double(values.magnitude(Level.magnitude(symbols[index])))
-        left -= size * size - miss * miss
-        if left < 0 { break }
-        symbols[index] = 0
+    let room = BlockScratch(count: 0)
+    defer { withExtendedLifetime(room) {} }
+    var end = deltas.count
+    while end > 0 {
+        let range = max(0, end - UniformDeltas.pieceCount)..<end
+        let own = deltas.read(range, into: room)
+        for index in range.reversed() where symbols[index] != 0 {
+            let size = Double(own[index - range.lowerBound].magnitude)
+            let miss = size - Double(values.magnitude(Level.magnitude(symbols[index])))
+            left -= size * size - miss * miss
+            if left < 0 { return outcome }
+            symbols[index] = 0
+        }
+        end = range.lowerBound
     }
     return outcome
 }
 
 /// Runs of neighbours, evenly spread, if there are more elements than `most`.
 private func withSample<Result>(
-    _ deltas: UnsafeBufferPointer<Float>, _ most: Int, _ body: (UnsafeBufferPointer<Float>) -> Result
+    _ deltas: UniformDeltas, _ most: Int, _ body: (UnsafeBufferPointer<Float>) -> Result
 ) -> Result {
-    guard deltas.count > most else { return body(deltas) }
+    let room = BlockScratch(count: 0)
+    guard deltas.count > most else {
+        return withExtendedLifetime(room) {
+            body(
+                UnsafeBufferPointer(start: deltas.read(0..<deltas.count, into: room), count: deltas.count))
+        }
+    }
     let sample = UnsafeMutableBufferPointer<Float>.allocate(capacity: most)
     defer { sample.deallocate() }
     let runs = most / sampleRun
     for run in 0..<runs {
         let start = (deltas.count - sampleRun) / (runs - 1) * run
-        for place in 0..<sampleRun { sample[run * sampleRun + place] = deltas[start + place] }
+        withExtendedLifetime(room) {
+            (sample.baseAddress.unsafelyUnwrapped + run * sampleRun).update(
+                from: deltas.read(start..<(start + sampleRun), into: room), count: sampleRun)
+        }
     }
     return body(UnsafeBufferPointer(sample))
 }
