@@ -6,7 +6,7 @@ import Testing
 /// What vector instructions do is what plain C does, bit for bit.
 @Suite(.serialized) struct KernelTests {
     /// Runs `body` by both paths.
-    private func both<Result>(_ body: () -> Result) -> (vector: Result, plain: Result) {
+    func both<Result>(_ body: () -> Result) -> (vector: Result, plain: Result) {
         let vector = body()
         ck_force_plain(true)
         defer { ck_force_plain(false) }
