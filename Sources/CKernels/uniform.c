@@ -3,13 +3,6 @@
 #include "CKernels.h"
 #include "delta.h"
 
-// From here on, in steps, an element is an exception.
-#define END 4095.5f
-// No threshold is lower.
-#define LOWEST 0.5f
-// A magnitude of k + 0.6 steps is still level k.
-#define ROUNDING 0.4f
-
 // Fast and slow decaying sums of magnitudes.
 typedef struct {
     uint32_t fast;
@@ -39,13 +32,13 @@ static inline uint16_t one(float delta, float inverse, const uint32_t *threshold
     float ratio;
     memcpy(&ratio, &size, sizeof ratio);
     uint32_t kind = kind_of(*activity);
-    if (ratio >= END) {
+    if (!(ratio < CK_UNIFORM_END)) {
         kinds[kind]++;
         tally->beyond++;
         note(activity, 0);
         return 0;
     }
-    uint32_t level = (uint32_t)(int32_t)(ratio + ROUNDING);
+    uint32_t level = (uint32_t)(int32_t)(ratio + CK_UNIFORM_ROUNDING);
     level += level == 0;
     uint32_t is_sent = size >= thresholds[kind], mask = 0 - is_sent;
     level &= mask;
@@ -65,7 +58,7 @@ void ck_quantize_uniform(const float *deltas, size_t count, float inverse, const
     activity_t activity = {0, 0};
     // What was seen, and above that what was sent: a block has far fewer elements.
     uint64_t kinds[CK_ACTIVITY_KINDS] = {0};
-    const uint32_t lowest = bits_of(LOWEST);
+    const uint32_t lowest = bits_of(CK_UNIFORM_LOWEST);
     uint32_t sizes[CK_ACTIVITY_KINDS];
     for (int kind = 0; kind < CK_ACTIVITY_KINDS; kind++) sizes[kind] = bits_of(thresholds[kind]);
     for (size_t i = 0; i < count;) {

@@ -294,17 +294,19 @@ struct ScopePayload {
         blocks += stream.bodies
     }
 
-    /// Moves everything to `output`. Memory is given back on the way, so that a large scope isn't there twice.
-    mutating func move(to output: inout [UInt8]) {
+    /// Moves everything to `output`. Memory is given back on the way, so that a large frame isn't there twice.
+    ///
+    /// - Parameter freed: bytes that weren't given back yet.
+    mutating func move(to output: inout [UInt8], freed: inout Int) {
         output.append(contentsOf: head)
-        var moved = 0
+        head = []
         for index in blocks.indices {
             output.append(contentsOf: blocks[index])
-            moved += blocks[index].count
+            freed += blocks[index].count
             blocks[index] = []
-            guard moved >= 16 << 20 else { continue }
+            guard freed >= 16 << 20 else { continue }
             ck_release()
-            moved = 0
+            freed = 0
         }
     }
 }

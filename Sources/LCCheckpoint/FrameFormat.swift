@@ -136,9 +136,10 @@ extension FrameEncoder {
             bytes.append(contentsOf: metadata)
         }
         bytes.append(varint: UInt64(scopes.count))
+        var freed = 0
         for index in scopes.indices {
             bytes.append(varint: UInt64(scopes[index].byteCount))
-            scopes[index].move(to: &bytes)
+            scopes[index].move(to: &bytes, freed: &freed)
         }
         if kind == .base {
             // A base of nothing but zeros would look like a bomb: it is padded up to what readers grant.

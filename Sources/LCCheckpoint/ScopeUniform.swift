@@ -71,7 +71,7 @@ struct UniformDeltas {
     }
 }
 
-/// A scope that is being encoded: its deltas, its symbols, and what has to be carried as it is.
+/// A scope that is being encoded: its symbols, and what has to be carried as it is.
 private struct UniformScope: ~Copyable {
     let vector: ScopeVector
     let symbols: UnsafeMutableBufferPointer<UInt16>

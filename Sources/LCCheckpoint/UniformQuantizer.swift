@@ -14,9 +14,9 @@ struct UniformRule {
     /// Elements that are quantized by themselves.
     static let blockCount = 1 << 18
     /// No threshold is lower.
-    static let lowestThreshold: Float = 0.5
+    static let lowestThreshold = CK_UNIFORM_LOWEST
     /// From here on, in steps, an element is an exception.
-    static let end = Float(Level.maximum) + 0.5
+    static let end = CK_UNIFORM_END
 
     init(step: Float, threshold: Float) {
         self.step = step
@@ -37,7 +37,7 @@ struct UniformOutcome {
     var seen: [Int]
     var sent: [Int]
     /// Where members lie: 256ths of a step, of levels 1 to 8, then of all above.
-    var places = [Int8](repeating: 0, count: UniformValues.ownPlaces + 1)
+    var places = [Int8](repeating: 0, count: Int(CK_LEVELS_SUMMED))
 
     fileprivate init(_ tally: ck_tally, step: Float) {
         highest = Int(tally.highest)

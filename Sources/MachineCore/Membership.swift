@@ -6,9 +6,9 @@ public struct Membership: Sendable {
     public private(set) var view: View
     public let heartbeatInterval: Instant.Span
     private var heartbeatDue: Instant?
-    /// Counts the views taken that had other members than the one before.
+    /// Counts the views taken.
     public private(set) var revision: UInt64 = 0
-    /// The view's members by role, and who holds which place: read once per view, asked for at every message.
+    /// The view's members by role, and who holds which place: read when they change, asked for at every message.
     private var byRole: [Role: [(node: NodeID, member: Member)]] = [:]
     private var incarnations: [NodeID: UInt64] = [:]
 
@@ -41,10 +41,9 @@ public struct Membership: Sendable {
         // Most views tell of a new phase or step among the same members.
         let isSame = new.members == view.members
         view = new
-        if !isSame {
-            revision += 1
-            readMembers()
-        }
+        // A peer that could not be dialled is tried again.
+        revision += 1
+        if !isSame { readMembers() }
         identity.epoch = max(identity.epoch, new.epoch)
         return .taken
     }

@@ -128,9 +128,8 @@ struct DiskCheckers {
     /// is that chain: see `writesAre`.
     mutating func restore(_ part: Part, from disk: FakeDisk) -> String? {
         guard let records = chain(part, on: disk) else { return "the chain is not whole" }
-        guard restored.insert(records.map(\.part.payloadDigest) + [part.stateDigest]).inserted else {
-            return nil
-        }
+        let name = ["\(part.shard)", part.stateDigest] + records.map(\.part.payloadDigest)
+        guard !restored.contains(name) else { return nil }
         let state = plan.state(ofShard: Int(part.shard))
         for (index, record) in records.enumerated() {
             var problem: CodecError?
@@ -142,8 +141,11 @@ struct DiskCheckers {
             if let problem { return "step \(record.part.step): \(problem)" }
         }
         let digest = state.reconstructionDigest?.description ?? "nothing"
-        return digest == part.stateDigest
-            ? nil : "the chain leads to \(digest), the manifest names \(part.stateDigest)"
+        guard digest == part.stateDigest else {
+            return "the chain leads to \(digest), the manifest names \(part.stateDigest)"
+        }
+        restored.insert(name)
+        return nil
     }
 
     /// `deterministic`: what one process without any network, store or fault comes to.

@@ -49,8 +49,8 @@ final class World {
         }
     }
 
-    // A world belongs to one thread and calls nobody back into itself. What every event looks at is therefore accessed without
-    // the checks for overlapping accesses, a twentieth of the time.
+    // A world belongs to one thread, and those whom it tells of answers and decisions don't change it. What every event looks
+    // at is therefore accessed without the checks for overlapping accesses, a twentieth of the time.
     @exclusivity(unchecked) var plan: Plan
     let trace: ((String) -> Void)?
     @exclusivity(unchecked) var random: SimulationRandom

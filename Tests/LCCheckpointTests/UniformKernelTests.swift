@@ -1,4 +1,5 @@
 import CKernels
+import Glibc
 import Testing
 
 @testable import LCCheckpoint
@@ -47,7 +48,7 @@ extension KernelTests {
         for start in stride(from: 0, to: deltas.count, by: 8) {
             let group = deltas[start..<min(start + 8, deltas.count)].map { ($0 * (1 / step)) }
             let kind = min(activity.fastClass / 2, 6) * 7 + min(activity.slowClass / 2, 6)
-            if group.count == 8, group.allSatisfy({ $0.magnitude < 0.5 }) {
+            if group.count == 8, group.allSatisfy({ $0.magnitude < CK_UNIFORM_LOWEST }) {
                 result.symbols += [UInt16](repeating: 0, count: 8)
                 result.seen[kind] += 8
                 result.error += group.reduce(0.0) { $0 + Double($1) * Double($1) }
@@ -58,10 +59,10 @@ extension KernelTests {
                 let kind = min(activity.fastClass / 2, 6) * 7 + min(activity.slowClass / 2, 6)
                 result.seen[kind] += 1
                 var level = 0
-                if ratio.magnitude >= Float(Level.maximum) + 0.5 {
+                if ratio.magnitude >= CK_UNIFORM_END {
                     result.beyond += 1
                 } else if ratio.magnitude >= thresholds[kind] {
-                    level = max(1, Int(ratio.magnitude + 0.4))
+                    level = max(1, Int(ratio.magnitude + CK_UNIFORM_ROUNDING))
                     result.sent[kind] += 1
                 } else {
                     result.error += Double(ratio) * Double(ratio)
@@ -71,6 +72,42 @@ extension KernelTests {
             }
         }
         return result
+    }
+
+    @Test func bothSidesCountTheSameLevels() {
+        #expect(CK_UNIFORM_END == Float(Level.maximum) + 0.5)
+        #expect(Int(CK_LEVELS_SUMMED) == UniformValues.ownPlaces + 1)
+    }
+
+    /// More than is moved before memory is given back, in several scopes and streams.
+    @Test func aLargeFrameIsPutTogetherWhole() throws {
+        var numbers = Numbers(state: 3)
+        let size = 10 << 20
+        func room() -> UnsafeMutableRawBufferPointer { .allocate(byteCount: size, alignment: 8) }
+        let states = [room(), room()]
+        let restored = [room(), room()]
+        defer { for memory in states + restored { memory.deallocate() } }
+        var encoder = FrameEncoder(kind: .base, step: 0, baseDigest: nil)
+        for (index, format) in [ElementFormat.float64, .float32].enumerated() {
+            for word in states[index].bindMemory(to: UInt64.self).indices {
+                states[index].storeBytes(of: numbers.next(), toByteOffset: 8 * word, as: UInt64.self)
+            }
+            try encoder.add(
+                scope: [
+                    SectionSource(
+                        name: "s\(index)", format: format, target: UnsafeRawBufferPointer(states[index]),
+                        reconstruction: restored[index])
+                ], settings: CodecSettings(kind: .exact))
+        }
+        let bytes = encoder.finish().bytes
+        #expect(bytes.count > 2 * size - size / 8)
+        for memory in restored { memory.initializeMemory(as: UInt8.self, repeating: 0) }
+        _ = try bytes.withUnsafeBytes { bytes throws(CodecError) in
+            try Frame(parsing: bytes).apply(toBytes: restored, expectingBase: Digest?.none)
+        }
+        for (one, other) in zip(states, restored) {
+            #expect(memcmp(one.baseAddress!, other.baseAddress!, size) == 0)
+        }
     }
 
     @Test(arguments: [1e-4, 0.02, 0.4, 3, 50, 20_000] as [Float])
