@@ -60,6 +60,6 @@ void ck_add_plane(const uint16_t *symbols, size_t count, uint32_t plane, uint64_
     for (size_t i = 0; i < count; i++) words[i] |= (uint64_t)symbols[i] << (8 * plane);
 }
 
-void ck_count(const uint16_t *symbols, size_t count, uint64_t *counts) {
+void ck_count(const uint16_t *symbols, size_t count, ptrdiff_t *counts) {
     for (size_t i = 0; i < count; i++) counts[symbols[i]]++;
 }

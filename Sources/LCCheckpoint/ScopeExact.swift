@@ -197,11 +197,7 @@ private func planeCounts(_ memory: RunMemory, _ scratches: [PlaneScratch], threa
         memory.words(range, into: scratch.words)
         sums.change(worker) { sums in
             sums.withUnsafeMutableBufferPointer { sums in
-                // Counts don't reach the sign.
-                guard
-                    let tallies = UnsafeMutableRawPointer(sums.baseAddress)?.assumingMemoryBound(
-                        to: UInt64.self)
-                else { return }
+                guard let tallies = sums.baseAddress else { return }
                 for plane in 0..<memory.width {
                     ck_plane(scratch.words, range.count, UInt32(plane), first)
                     ck_count(first, range.count, tallies + 256 * plane)

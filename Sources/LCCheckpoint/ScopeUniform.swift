@@ -4,7 +4,7 @@ import CKernels
 // quantizer is found, MixedModel.swift for how its symbols are coded.
 
 /// Elements that are converted and compared at a time.
-private let pieceCount = UniformDeltas.pieceCount
+private let pieceCount = 1 << 16
 
 /// What an `auto` scope says before its symbols.
 struct UniformHead {
@@ -50,21 +50,15 @@ private func allocateLarge<Number: BitwiseCopyable>(_ count: Int) -> UnsafeMutab
         start: memory.bindMemory(to: Number.self, capacity: count), count: count)
 }
 
-/// A scope's deltas. They are taken anew whenever they are looked at: kept, they would be as large as the model.
-struct UniformDeltas {
-    /// Elements that are read at a time where nothing else says how many.
-    static let pieceCount = 1 << 16
-
-    let vector: ScopeVector
-
-    var count: Int { vector.layout.count }
-
+extension ScopeVector {
     /// The deltas of some elements, which last until `room` is used again. What isn't finite is read as zero.
-    func read(_ range: Range<Int>, into room: BlockScratch) -> UnsafePointer<Float> {
+    ///
+    /// They are taken anew whenever they are looked at: kept, they would be as large as the model.
+    func deltas(_ range: Range<Int>, into room: BlockScratch) -> UnsafePointer<Float> {
         let deltas = room.floats(3 * range.count)
-        let target = vector.target(range, deltas + range.count)
-        let restored = vector.reconstruction(range, deltas + 2 * range.count).floats
-        if !ck_deltas(target, restored, range.count, deltas).error.isFinite {
+        let live = self.target(range, deltas + range.count)
+        let restored = reconstruction(range, deltas + 2 * range.count).floats
+        if !ck_deltas(live, restored, range.count, deltas).error.isFinite {
             for index in 0..<range.count where !deltas[index].isFinite { deltas[index] = 0 }
         }
         return UnsafePointer(deltas)
@@ -75,7 +69,6 @@ struct UniformDeltas {
 private struct UniformScope: ~Copyable {
     let vector: ScopeVector
     let symbols: UnsafeMutableBufferPointer<UInt16>
-    var deltas: UniformDeltas { UniformDeltas(vector: vector) }
     /// ‖δ‖² and ‖u‖² over the finite elements.
     private(set) var energy = 0.0
     private(set) var norm = 0.0
@@ -239,7 +232,7 @@ func encodeUniform(
     while restored.error > budget {
         guard attempt < 8, goal > 0, scope.energy > goal, let symbols = scope.symbols.baseAddress,
             let (found, outcome) = searchUniform(
-                scope.deltas, budget: goal, symbols: symbols, threads: threads)
+                vector, budget: goal, symbols: symbols, threads: threads)
         else { return nil }
         rule = found
         values = UniformValues(found, outcome)

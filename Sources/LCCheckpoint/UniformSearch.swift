@@ -14,13 +14,13 @@ private let sampleRun = 1024
 /// - Precondition: the sum of the deltas' squares exceeds the budget, which is positive.
 /// - Returns: nil when no step does: it would be too small for Float32, or leave more exceptions than symbols are worth.
 func searchUniform(
-    _ deltas: UniformDeltas, budget: Double, symbols: UnsafeMutablePointer<UInt16>, threads: Int
+    _ vector: ScopeVector, budget: Double, symbols: UnsafeMutablePointer<UInt16>, threads: Int
 ) -> (rule: UniformRule, outcome: UniformOutcome)? {
-    let curve = withSample(deltas, curveCount) { ErrorCurve($0) }
-    guard var rule = curve.rule(budget: budget * curve.part(of: deltas.count)) else { return nil }
+    let curve = withSample(vector, curveCount) { ErrorCurve($0) }
+    guard var rule = curve.rule(budget: budget * curve.part(of: vector.layout.count)) else { return nil }
     var bracket = StepBracket()
-    withSample(deltas, sampleCount) { sample in
-        let part = Double(sample.count) / Double(deltas.count)
+    withSample(vector, sampleCount) { sample in
+        let part = Double(sample.count) / Double(vector.layout.count)
         for round in 0..<2 {
             let outcome = quantizeUniform(sample.count, rule, symbols: nil) { range, _ in
                 sample.baseAddress.unsafelyUnwrapped + range.lowerBound
@@ -34,13 +34,13 @@ func searchUniform(
     let rooms = (0..<max(1, threads)).map { _ in BlockScratch(count: 0) }
     for attempt in 0..<32 {
         guard rule.step >= UniformValues.smallestStep, rule.step.isFinite else { return nil }
-        let outcome = quantizeUniform(deltas.count, rule, symbols: symbols, threads: threads) {
-            deltas.read($0, into: rooms[$1])
+        let outcome = quantizeUniform(vector.layout.count, rule, symbols: symbols, threads: threads) {
+            vector.deltas($0, into: rooms[$1])
         }
-        if outcome.beyond > deltas.count / 64 + 16 { return nil }
+        if outcome.beyond > vector.layout.count / 64 + 16 { return nil }
         let miss = outcome.error / budget
         if miss <= 1, miss >= (attempt < 2 ? 0.96 : 0.9) || bracket.fineStep != nil || attempt > 8 {
-            return (rule, cut(symbols, deltas, rule, outcome, budget: budget))
+            return (rule, cut(symbols, vector, rule, outcome, budget: budget))
         }
         if miss > 1, let fine = bracket.fineStep {
             rule.step = fine
@@ -56,7 +56,7 @@ func searchUniform(
 ///
 /// Where many deltas are alike no step meets the budget closely: all of them are sent or none. Then the first are sent.
 private func cut(
-    _ symbols: UnsafeMutablePointer<UInt16>, _ deltas: UniformDeltas, _ rule: UniformRule,
+    _ symbols: UnsafeMutablePointer<UInt16>, _ vector: ScopeVector, _ rule: UniformRule,
     _ outcome: UniformOutcome, budget: Double
 ) -> UniformOutcome {
     guard outcome.error < 0.85 * budget, outcome.highest > 0 else { return outcome }
@@ -64,10 +64,10 @@ private func cut(
     var left = 0.995 * budget - outcome.error
     let room = BlockScratch(count: 0)
     defer { withExtendedLifetime(room) {} }
-    var end = deltas.count
+    var end = vector.layout.count
     while end > 0 {
-        let range = max(0, end - UniformDeltas.pieceCount)..<end
-        let own = deltas.read(range, into: room)
+        let range = max(0, end - UniformRule.blockCount)..<end
+        let own = vector.deltas(range, into: room)
         for index in range.reversed() where symbols[index] != 0 {
             let size = Double(own[index - range.lowerBound].magnitude)
             let miss = size - Double(values.magnitude(Level.magnitude(symbols[index])))
@@ -82,23 +82,24 @@ private func cut(
 
 /// Runs of neighbours, evenly spread, if there are more elements than `most`.
 private func withSample<Result>(
-    _ deltas: UniformDeltas, _ most: Int, _ body: (UnsafeBufferPointer<Float>) -> Result
+    _ vector: ScopeVector, _ most: Int, _ body: (UnsafeBufferPointer<Float>) -> Result
 ) -> Result {
     let room = BlockScratch(count: 0)
-    guard deltas.count > most else {
+    guard vector.layout.count > most else {
         return withExtendedLifetime(room) {
             body(
-                UnsafeBufferPointer(start: deltas.read(0..<deltas.count, into: room), count: deltas.count))
+                UnsafeBufferPointer(
+                    start: vector.deltas(0..<vector.layout.count, into: room), count: vector.layout.count))
         }
     }
     let sample = UnsafeMutableBufferPointer<Float>.allocate(capacity: most)
     defer { sample.deallocate() }
     let runs = most / sampleRun
     for run in 0..<runs {
-        let start = (deltas.count - sampleRun) / (runs - 1) * run
+        let start = (vector.layout.count - sampleRun) / (runs - 1) * run
         withExtendedLifetime(room) {
             (sample.baseAddress.unsafelyUnwrapped + run * sampleRun).update(
-                from: deltas.read(start..<(start + sampleRun), into: room), count: sampleRun)
+                from: vector.deltas(start..<(start + sampleRun), into: room), count: sampleRun)
         }
     }
     return body(UnsafeBufferPointer(sample))

@@ -15,7 +15,8 @@ public final class Packet: Sendable {
     public let payload: Payload?
 
     public init(
-        _ body: Envelope.OneOf_Body, run: String = "", from: String, to: String = "", incarnation: UInt64 = 0,
+        _ body: Envelope.OneOf_Body?, run: String = "", from: String, to: String = "",
+        incarnation: UInt64 = 0,
         epoch: UInt64 = 0, payload: Payload? = nil
     ) {
         self.run = run
@@ -27,14 +28,10 @@ public final class Packet: Sendable {
         self.payload = payload
     }
 
-    public init(envelope: Envelope, payload: Payload? = nil) {
-        run = envelope.run
-        from = envelope.from
-        to = envelope.to
-        incarnation = envelope.incarnation
-        epoch = envelope.epoch
-        body = envelope.body
-        self.payload = payload
+    public convenience init(envelope: Envelope, payload: Payload? = nil) {
+        self.init(
+            envelope.body, run: envelope.run, from: envelope.from, to: envelope.to,
+            incarnation: envelope.incarnation, epoch: envelope.epoch, payload: payload)
     }
 
     /// The control part as it travels.

@@ -95,7 +95,7 @@ void ck_exact_restore(const uint64_t *words, bool is_base, size_t count, size_t 
 void ck_plane(const uint64_t *words, size_t count, uint32_t plane, uint16_t *symbols);
 void ck_add_plane(const uint16_t *symbols, size_t count, uint32_t plane, uint64_t *words);
 /// Counts symbols.
-void ck_count(const uint16_t *symbols, size_t count, uint64_t *counts);
+void ck_count(const uint16_t *symbols, size_t count, ptrdiff_t *counts);
 
 #define CK_SCALE_BITS 12
 #define CK_SCALE 4096
