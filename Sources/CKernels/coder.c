@@ -14,13 +14,13 @@ void ck_make_steps(const uint16_t *frequencies, size_t count, ck_step *steps) {
         ck_step step = {0, 0, 0, 0, 0};
         if (frequency == 1) {
             // x * (2^32 - 1) >> 32 is x - 1, so the bias makes up for one complement.
-            step = (ck_step){(LOWEST >> CK_SCALE_BITS) << 16, UINT32_MAX, 0, CK_SCALE - 1, start + CK_SCALE - 1};
+            step = (ck_step){(LOWEST >> CK_SCALE_BITS) << 16, UINT32_MAX, 32, CK_SCALE - 1, start + CK_SCALE - 1};
         } else if (frequency > 1) {
             // With 2^(s-1) < f <= 2^s, x / f is x * ceil(2^(s+31) / f) >> (s + 31) for x < 2^31.
             uint32_t bits = 32 - (uint32_t)__builtin_clz(frequency - 1);
             uint64_t reciprocal = (((uint64_t)1 << (bits + 31)) + frequency - 1) / frequency;
             step = (ck_step){((LOWEST >> CK_SCALE_BITS) << 16) * frequency, (uint32_t)reciprocal,
-                             (uint16_t)(bits - 1), (uint16_t)(CK_SCALE - frequency), start};
+                             (uint16_t)(bits + 31), (uint16_t)(CK_SCALE - frequency), start};
         }
         steps[symbol] = step;
         start += frequency;
@@ -53,36 +53,72 @@ void ck_count_contexts(const ck_model *model, const uint16_t *symbols, const uin
                        uint16_t *scratch, uint32_t *counts) {
     const uint16_t *base = ck_above_contexts(model, above, count, scratch);
     uint32_t left = 0, second = 0;
+    size_t zeros = 0;
     for (size_t i = 0; i < count; i++) {
+        // Most of a sparse stream are zeros among zeros.
+        while (base == NULL && zeros >= 8 && i + 8 <= count) {
+            uint64_t ahead[2];
+            memcpy(ahead, symbols + i, sizeof ahead);
+            if ((ahead[0] | ahead[1]) != 0) break;
+            counts[model->left[0] * model->alphabet] += 8;
+            i += 8;
+        }
+        if (i == count) break;
         counts[context_of(model, left, second, base, i) * model->alphabet + symbols[i]]++;
         second = left;
         left = symbols[i];
+        zeros = left == 0 ? zeros + 1 : 0;
     }
 }
 
 static inline size_t lanes_of(size_t count) { return count < FEW ? 1 : 4; }
 
 // Stores of bytes may change anything as far as the compiler knows, so what a loop needs is copied out of the model first,
-// and the loops exist for each shape of context.
-static inline __attribute__((always_inline)) uint8_t *encode_dense(const ck_model *model, const uint16_t *symbols,
-                                                                   const uint16_t *base, bool wide, size_t count,
-                                                                   uint8_t *end) {
+// and the loops exist for each shape of context. Symbols from `start` to `end` of each lane, backwards.
+static inline __attribute__((always_inline)) sink_t encode_lanes(const ck_model *model, const uint16_t *symbols,
+                                                                 const uint16_t *base, const bool wide,
+                                                                 const bool is_single, const size_t lanes, size_t length,
+                                                                 size_t count, size_t start, size_t end,
+                                                                 const bool is_inside, uint32_t *states, sink_t sink) {
     const uint16_t *const left = model->left;
     const uint8_t *const map = model->map;
     const ck_step *const steps = model->steps;
-    const size_t alphabet = model->alphabet, lanes = lanes_of(count), length = (count + lanes - 1) / lanes;
-    sink_t sink = {end};
-    uint32_t states[4] = {LOWEST, LOWEST, LOWEST, LOWEST};
-    for (size_t j = length; j-- > 0;) {
+    const size_t alphabet = model->alphabet;
+    uint32_t own[4];
+    memcpy(own, states, sizeof own);
+    for (size_t j = end; j-- > start;) {
 #pragma clang loop unroll(full)
         for (size_t lane = 4; lane-- > 0;) {
             size_t i = lane * length + j;
-            if (lane >= lanes || i >= count) continue;
-            uint32_t context = left[j > 0 ? symbols[i - 1] : 0];
-            if (base != NULL) context += base[i];
-            if (wide) context += j > 1 && symbols[i - 2] != 0;
-            states[lane] = encode_step(states[lane], steps + map[context] * alphabet + symbols[i], &sink);
+            if (lane >= lanes || (!is_inside && i >= count)) continue;
+            const ck_step *step = steps + symbols[i];
+            if (!is_single) {
+                uint32_t context = left[is_inside || j > 0 ? symbols[i - 1] : 0];
+                if (base != NULL) context += base[i];
+                if (wide) context += (is_inside || j > 1) && symbols[i - 2] != 0;
+                step += map[context] * alphabet;
+            }
+            own[lane] = encode_step(own[lane], step, &sink);
         }
+    }
+    memcpy(states, own, sizeof own);
+    return sink;
+}
+
+static inline __attribute__((always_inline)) uint8_t *encode_dense(const ck_model *model, const uint16_t *symbols,
+                                                                   const uint16_t *base, const bool wide,
+                                                                   const bool is_single, size_t count, uint8_t *end) {
+    const size_t lanes = lanes_of(count), length = (count + lanes - 1) / lanes;
+    sink_t sink = {end};
+    uint32_t states[4] = {LOWEST, LOWEST, LOWEST, LOWEST};
+    if (lanes == 1) {
+        sink = encode_lanes(model, symbols, base, wide, is_single, 1, length, count, 0, length, false, states, sink);
+    } else {
+        // In between all lanes have a symbol, and two before it.
+        const size_t whole = count - 3 * length;
+        sink = encode_lanes(model, symbols, base, wide, is_single, 4, length, count, whole, length, false, states, sink);
+        sink = encode_lanes(model, symbols, base, wide, is_single, 4, length, count, 2, whole, true, states, sink);
+        sink = encode_lanes(model, symbols, base, wide, is_single, 4, length, count, 0, 2, false, states, sink);
     }
     for (size_t lane = lanes; lane-- > 0;) put_state(&sink, states[lane]);
     return sink.next;
@@ -90,11 +126,12 @@ static inline __attribute__((always_inline)) uint8_t *encode_dense(const ck_mode
 
 uint8_t *ck_encode_dense(const ck_model *model, const uint16_t *symbols, const uint8_t *above, size_t count,
                          uint16_t *scratch, uint8_t *buffer, size_t capacity) {
-    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
     uint8_t *end = buffer + capacity;
-    if (base == NULL && !model->wide) return encode_dense(model, symbols, NULL, false, count, end);
-    if (base == NULL) return encode_dense(model, symbols, NULL, true, count, end);
-    return encode_dense(model, symbols, base, model->wide, count, end);
+    if (model->tables == 1) return encode_dense(model, symbols, NULL, false, true, count, end);
+    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
+    if (base == NULL && !model->wide) return encode_dense(model, symbols, NULL, false, false, count, end);
+    if (base == NULL) return encode_dense(model, symbols, NULL, true, false, count, end);
+    return encode_dense(model, symbols, base, model->wide, false, count, end);
 }
 
 static inline __attribute__((always_inline)) bool decode_dense(const ck_model *model, const uint8_t *bytes,

@@ -26,14 +26,23 @@ static inline void put_state(sink_t *sink, uint32_t state) {
     put_word(sink, state & 0xffff);
 }
 
+// Without a branch, and so that both values are at hand when it is known which is wanted.
+static inline uint32_t choose(bool first, uint32_t one, uint32_t other) {
+#if defined(__has_builtin) && __has_builtin(__builtin_unpredictable)
+    return __builtin_unpredictable(first) ? one : other;
+#else
+    return first ? one : other;
+#endif
+}
+
 // The word is written in any case and kept if the state is too large: whether it is can't be foreseen.
 static inline uint32_t encode_step(uint32_t state, const ck_step *step, sink_t *sink) {
     bool full = state >= step->limit;
     sink->next[-2] = (uint8_t)state;
     sink->next[-1] = (uint8_t)(state >> 8);
     sink->next -= full ? 2 : 0;
-    state >>= full ? 16 : 0;
-    uint32_t quotient = (uint32_t)(((uint64_t)state * step->reciprocal) >> 32) >> step->shift;
+    state = choose(full, state >> 16, state);
+    uint32_t quotient = (uint32_t)(((uint64_t)state * step->reciprocal) >> step->shift);
     return state + step->bias + quotient * step->complement;
 }
 

@@ -2,17 +2,20 @@
 
 #include "delta.h"
 
-atomic_bool ck_plain_only = false;
+atomic_int ck_best_path = CK_PATH_WIDE;
 
-void ck_force_plain(bool plain) { atomic_store(&ck_plain_only, plain); }
+void ck_use_path(ck_path best) { atomic_store(&ck_best_path, (int)best); }
+
+// Listed deltas from one to be fetched to the one at hand.
+#define LISTED_AHEAD 128
 
 static void error_plain(const float *target, const float *reconstruction, size_t start, size_t count, lanes_t *lanes) {
     for (size_t from = start; from < count; from += GROUP) {
-        float error[8] = {0}, norm[8] = {0};
+        float error[LANES] = {0}, norm[LANES] = {0};
         for (size_t i = from; i < count && i < from + GROUP; i++) {
             float miss = target[i] - reconstruction[i];
-            error[i & 7] += miss * miss;
-            norm[i & 7] += target[i] * target[i];
+            error[i % LANES] += miss * miss;
+            norm[i % LANES] += target[i] * target[i];
         }
         add_lanes(lanes, error, norm);
     }
@@ -48,10 +51,10 @@ CK_VECTOR static size_t quantize_vector(const float *target, float *reconstructi
     const __m256i cutoff = _mm256_set1_epi32((int)((buckets->lowest << 23) - 1));
     const __m256i ceiling = _mm256_set1_epi32((int)((buckets->highest + 1) << 23));
     const __m256i lowest = _mm256_set1_epi32((int)buckets->lowest);
-    vector_lanes_t lanes = load_lanes(sums);
-    __m256 error = _mm256_setzero_ps(), norm = error;
+    group_t group = no_squares();
     size_t i = 0;
     for (size_t end = count / GROUP * GROUP; i < end; i += 8) {
+        fetch_ahead(target + i, reconstruction + i);
         __m256 live = _mm256_loadu_ps(target + i);
         __m256 old = _mm256_loadu_ps(reconstruction + i);
         __m256 delta = _mm256_sub_ps(live, old);
@@ -74,32 +77,26 @@ CK_VECTOR static size_t quantize_vector(const float *target, float *reconstructi
         __m256 restored = _mm256_add_ps(old, value);
         _mm256_storeu_ps(reconstruction + i, restored);
         _mm_storeu_si128((__m128i *)(symbols + i), code);
-        __m256 miss = _mm256_sub_ps(live, restored);
-        error = _mm256_add_ps(error, _mm256_mul_ps(miss, miss));
-        norm = _mm256_add_ps(norm, _mm256_mul_ps(live, live));
+        add_squares(&group, i / 8 % 2, _mm256_sub_ps(live, restored), live);
         if (i % GROUP != GROUP - 8) continue;
-        add_vector_lanes(&lanes, error, norm);
-        error = norm = _mm256_setzero_ps();
+        add_group(sums, &group);
+        group = no_squares();
     }
-    store_lanes(sums, &lanes);
     return i;
 }
 
 CK_VECTOR static size_t error_vector(const float *target, const float *reconstruction, size_t count,
                                      lanes_t *sums) {
-    vector_lanes_t lanes = load_lanes(sums);
     size_t i = 0;
     for (; i + GROUP <= count; i += GROUP) {
-        __m256 error = _mm256_setzero_ps(), norm = error;
-        for (size_t k = i; k < i + GROUP; k += 8) {
-            __m256 live = _mm256_loadu_ps(target + k);
-            __m256 miss = _mm256_sub_ps(live, _mm256_loadu_ps(reconstruction + k));
-            error = _mm256_add_ps(error, _mm256_mul_ps(miss, miss));
-            norm = _mm256_add_ps(norm, _mm256_mul_ps(live, live));
+        group_t group = no_squares();
+#pragma clang loop unroll(full)
+        for (size_t k = 0; k < GROUP; k += 8) {
+            __m256 live = _mm256_loadu_ps(target + i + k);
+            add_squares(&group, k / 8 % 2, _mm256_sub_ps(live, _mm256_loadu_ps(reconstruction + i + k)), live);
         }
-        add_vector_lanes(&lanes, error, norm);
+        add_group(sums, &group);
     }
-    store_lanes(sums, &lanes);
     return i;
 }
 #endif
@@ -114,7 +111,8 @@ ck_sums ck_quantize(const float *target, float *reconstruction, size_t count, co
         ck_buckets own = *buckets;
         // Nothing is kept: an empty range that no delta falls into.
         if (own.lowest > own.highest) own.lowest = 255, own.highest = 254;
-        done = quantize_vector(target, reconstruction, count, &own, symbols, &lanes);
+        done = ck_has_wide_vectors() ? ck_quantize_wide(target, reconstruction, count, &own, symbols, &lanes)
+                                     : quantize_vector(target, reconstruction, count, &own, symbols, &lanes);
     }
 #endif
     quantize_plain(target + done, reconstruction + done, count - done, buckets, symbols + done);
@@ -127,23 +125,26 @@ ck_sums ck_error(const float *target, const float *reconstruction, size_t count)
     lanes_t lanes = {{0}, {0}};
     size_t done = 0;
 #ifdef CK_VECTOR
-    if (ck_has_vectors()) done = error_vector(target, reconstruction, count, &lanes);
+    if (ck_has_wide_vectors()) done = ck_error_wide(target, reconstruction, count, &lanes);
+    else if (ck_has_vectors()) done = error_vector(target, reconstruction, count, &lanes);
 #endif
     error_plain(target, reconstruction, done, count, &lanes);
     return sum_lanes(&lanes);
 }
 
-ck_sums ck_quantize_few(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
-                        ck_few *few) {
+ck_sums ck_quantize_few(float *reconstruction, size_t count, const ck_buckets *buckets, ck_few *few) {
     if (few->has_negative_zero) ck_add_zero(reconstruction, count);
     ck_sums sums = few->sums;
     size_t kept = 0;
     for (size_t k = 0; k < few->count; k++) {
+        // What is looked at lies too far apart to be foreseen.
+        uint32_t ahead = few->places[k + LISTED_AHEAD < few->count ? k + LISTED_AHEAD : k];
+        __builtin_prefetch(reconstruction + ahead, 1);
         uint32_t place = few->places[k], key = few->deltas[k] >> 23;
         uint32_t symbol = buckets->symbols[key];
         float restored = reconstruction[place] + buckets->values[key];
         reconstruction[place] = restored;
-        double miss = (double)(target[place] - restored);
+        double miss = (double)(few->targets[k] - restored);
         sums.error += miss * miss;
         few->places[kept] = place;
         few->deltas[kept] = symbol;
@@ -190,23 +191,23 @@ size_t ck_apply_few(const uint32_t *places, const uint32_t *symbols, size_t coun
 }
 
 #ifdef CK_VECTOR
-CK_VECTOR static size_t apply_vector(const uint16_t *symbols, size_t count, const float *values, uint32_t alphabet,
-                                     float *reconstruction) {
-    float table[16] = {0};
-    memcpy(table, values, alphabet * sizeof(float));
-    const __m256 low = _mm256_loadu_ps(table), high = _mm256_loadu_ps(table + 8);
+CK_VECTOR static inline __attribute__((always_inline)) size_t
+apply_groups(const uint16_t *symbols, size_t count, const value_table_t table, const bool is_few, float *reconstruction) {
     size_t i = 0;
     for (; i + 8 <= count; i += 8) {
         __m128i codes = _mm_loadu_si128((const __m128i *)(symbols + i));
         __m256 value = _mm256_setzero_ps();
-        if (!_mm_testz_si128(codes, codes)) {
-            __m256i index = _mm256_cvtepu16_epi32(codes);
-            value = _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, index), _mm256_permutevar8x32_ps(high, index),
-                                     _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
-        }
+        if (!_mm_testz_si128(codes, codes)) value = values_of(&table, is_few, codes);
         _mm256_storeu_ps(reconstruction + i, _mm256_add_ps(_mm256_loadu_ps(reconstruction + i), value));
     }
     return i;
+}
+
+CK_VECTOR static size_t apply_vector(const uint16_t *symbols, size_t count, const float *values, uint32_t alphabet,
+                                     float *reconstruction) {
+    const value_table_t table = load_values(values, alphabet);
+    if (alphabet <= FEW_VALUES) return apply_groups(symbols, count, table, true, reconstruction);
+    return apply_groups(symbols, count, table, false, reconstruction);
 }
 #endif
 
@@ -214,7 +215,7 @@ void ck_apply(const uint16_t *symbols, size_t count, const float *values, uint32
               float *reconstruction) {
     size_t i = 0;
 #ifdef CK_VECTOR
-    if (alphabet <= 16 && ck_has_vectors()) i = apply_vector(symbols, count, values, alphabet, reconstruction);
+    if (ck_has_vectors()) i = apply_vector(symbols, count, values, alphabet, reconstruction);
 #endif
     for (; i < count; i++) reconstruction[i] += values[symbols[i]];
 }

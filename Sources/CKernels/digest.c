@@ -1,7 +1,7 @@
 // XXH3-128 with AVX2: the system's library is built for the oldest machines, and takes three times as long.
 
 #include "CKernels.h"
-#include "dispatch.h"
+#include "digest.h"
 
 #ifdef CK_VECTOR
 #include <limits.h>
@@ -26,6 +26,10 @@ static ck_digest digest_vector(const void *bytes, size_t count) {
 
 bool ck_digest_bytes(const void *bytes, size_t count, ck_digest *digest) {
 #ifdef CK_VECTOR
+    if (ck_has_wide_vectors()) {
+        *digest = ck_digest_wide(bytes, count);
+        return true;
+    }
     if (ck_has_vectors()) {
         *digest = digest_vector(bytes, count);
         return true;

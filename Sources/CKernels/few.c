@@ -42,11 +42,12 @@ static inline uint32_t encode_few_bits(uint32_t state, uint32_t count, uint32_t 
     sink->next[-2] = (uint8_t)state;
     sink->next[-1] = (uint8_t)(state >> 8);
     sink->next -= full ? 2 : 0;
-    state >>= full ? 16 : 0;
+    state = choose(full, state >> 16, state);
     return (state >> spare) << CK_SCALE_BITS | bits << spare | (state & ((1u << spare) - 1));
 }
 
-static inline pair_t encode_run(pair_t pair, const run_t *runs, const ck_step *tokens, size_t run, sink_t *sink) {
+static inline __attribute__((always_inline)) pair_t encode_run(pair_t pair, const run_t *runs, const ck_step *tokens,
+                                                               size_t run, sink_t *sink) {
     uint32_t token, low, bits = (uint32_t)run;
     if (run < SHORT) {
         token = runs[run].token;
@@ -65,32 +66,92 @@ static inline pair_t encode_run(pair_t pair, const run_t *runs, const ck_step *t
     return turned(pair, encode_step(pair.own, tokens + token, sink));
 }
 
-uint8_t *ck_encode_few(const ck_model *model, const ck_few *pieces, size_t count, uint8_t *buffer, size_t capacity) {
-    const ck_step *const tokens = model->steps + model->tables * model->alphabet;
-    const ck_step *const cold = model->steps + model->map[0] * model->alphabet;
+// A block that is being encoded, from its end on: what is left of it, and where the symbol encoded last stands.
+typedef struct {
+    const ck_few *pieces;
+    size_t piece;
+    size_t left;
+    size_t next;
+    pair_t pair;
+    sink_t sink;
+} block_t;
+
+typedef struct {
+    const run_t *runs;
+    const ck_step *tokens;
+    const ck_step *cold;
+} tables_t;
+
+// A symbol, and before it the run to the one behind it, which is known only now.
+static inline __attribute__((always_inline)) void encode_listed(const tables_t *tables, const ck_few *few, size_t first,
+                                                                size_t k, size_t *next, pair_t *pair, sink_t *sink) {
+    size_t place = first + few->places[k];
+    if (*next != SIZE_MAX) *pair = encode_run(*pair, tables->runs, tables->tokens, *next - place - 1, sink);
+    *pair = turned(*pair, encode_step(pair->own, tables->cold + few->deltas[k], sink));
+    *next = place;
+}
+
+// The piece at hand has symbols, unless the block has none left.
+static bool has_more(block_t *block) {
+    while (block->left == 0 && block->piece > 0) block->left = block->pieces[--block->piece].count;
+    return block->left > 0;
+}
+
+static block_t block_begin(const ck_few_block *from, const tables_t *tables) {
+    block_t block = {from->pieces, from->count, 0, SIZE_MAX, {LOWEST, LOWEST}, {from->buffer + from->capacity}};
+    block.pair = turned(block.pair, encode_step(LOWEST, tables->tokens, &block.sink));
+    return block;
+}
+
+static uint8_t *block_end(block_t *block, const tables_t *tables) {
+    if (block->next != SIZE_MAX)
+        block->pair = encode_run(block->pair, tables->runs, tables->tokens, block->next, &block->sink);
+    // The last that was written is the first to be read.
+    put_state(&block->sink, block->pair.own);
+    put_state(&block->sink, block->pair.other);
+    return block->sink.next;
+}
+
+// As many symbols of both as the pieces at hand have: two chains of arithmetic side by side.
+static void encode_both(const tables_t *tables, block_t *one, block_t *two) {
+    size_t count = one->left < two->left ? one->left : two->left;
+    const ck_few *few1 = &one->pieces[one->piece], *few2 = &two->pieces[two->piece];
+    size_t first1 = one->piece * CK_PIECE, first2 = two->piece * CK_PIECE, next1 = one->next, next2 = two->next;
+    pair_t pair1 = one->pair, pair2 = two->pair;
+    sink_t sink1 = one->sink, sink2 = two->sink;
+    for (size_t k = 1; k <= count; k++) {
+        encode_listed(tables, few1, first1, one->left - k, &next1, &pair1, &sink1);
+        encode_listed(tables, few2, first2, two->left - k, &next2, &pair2, &sink2);
+    }
+    *one = (block_t){one->pieces, one->piece, one->left - count, next1, pair1, sink1};
+    *two = (block_t){two->pieces, two->piece, two->left - count, next2, pair2, sink2};
+}
+
+void ck_encode_few(const ck_model *model, ck_few_block *one, ck_few_block *two) {
     run_t runs[SHORT];
     for (size_t run = 0; run < SHORT; run++) {
         uint32_t extra, token = run_token(run, &extra);
         runs[run] = (run_t){0, (uint8_t)token, (uint8_t)extra};
     }
-    sink_t sink = {buffer + capacity};
-    pair_t pair = turned((pair_t){LOWEST, LOWEST}, encode_step(LOWEST, tokens, &sink));
-    size_t next = SIZE_MAX;
-    for (size_t piece = count; piece-- > 0;) {
-        const ck_few *few = &pieces[piece];
-        for (size_t k = few->count; k-- > 0;) {
-            size_t place = piece * CK_PIECE + few->places[k];
-            // A run is known when the symbol before it is.
-            if (next != SIZE_MAX) pair = encode_run(pair, runs, tokens, next - place - 1, &sink);
-            pair = turned(pair, encode_step(pair.own, cold + few->deltas[k], &sink));
-            next = place;
+    const tables_t tables = {runs, model->steps + model->tables * model->alphabet,
+                             model->steps + model->map[0] * model->alphabet};
+    block_t first = block_begin(one, &tables);
+    if (two != NULL) {
+        block_t second = block_begin(two, &tables);
+        while (has_more(&first) && has_more(&second)) encode_both(&tables, &first, &second);
+        while (has_more(&second)) {
+            second.left--;
+            encode_listed(&tables, &second.pieces[second.piece], second.piece * CK_PIECE, second.left, &second.next,
+                          &second.pair, &second.sink);
         }
+        two->start = block_end(&second, &tables);
     }
-    if (next != SIZE_MAX) pair = encode_run(pair, runs, tokens, next, &sink);
-    // The last that was written is the first to be read.
-    put_state(&sink, pair.own);
-    put_state(&sink, pair.other);
-    return sink.next;
+    while (has_more(&first)) {
+        first.left--;
+        encode_listed(&tables, &first.pieces[first.piece], first.piece * CK_PIECE, first.left, &first.next, &first.pair,
+                      &first.sink);
+    }
+    one->start = block_end(&first, &tables);
 }
 
 // Without looking at how much is left.

@@ -1,19 +1,11 @@
 // Codes of groups of symbols: few look-ups for many symbols, in four bit streams side by side.
 
-#include "CKernels.h"
-#include <string.h>
+#include "groups.h"
 
 #define WINDOW ((1u << CK_GROUP_BITS) - 1)
 // Symbols of a look-up at most, and look-ups that 57 bits are enough for.
 #define MOST 6
 #define LOOKUPS 5
-
-static inline void store64(uint8_t *bytes, uint64_t value) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    value = __builtin_bswap64(value);
-#endif
-    memcpy(bytes, &value, 8);
-}
 
 static inline uint64_t load64(const uint8_t *bytes) {
     uint64_t value;
@@ -24,52 +16,48 @@ static inline uint64_t load64(const uint8_t *bytes) {
     return value;
 }
 
-// The compiler makes a loop of its own for each size of group.
-static inline __attribute__((always_inline)) size_t pack(const uint32_t *codes, const size_t alphabet,
-                                                         const size_t group, const uint16_t *symbols, size_t count,
-                                                         uint8_t *bytes) {
-    uint8_t *const first = bytes;
-    uint64_t pending = 0;
-    uint32_t bits = 0;
-    size_t i = 0;
-    // At most seven bits are left over, and four codes are 44.
+static inline uint32_t code_of(const uint32_t *codes, size_t alphabet, size_t group, const uint16_t *symbols, size_t count) {
+    size_t index = 0;
+    for (size_t place = group; place-- > 0;) index = index * alphabet + (place < count ? symbols[place] : 0);
+    return codes[index];
+}
+
+// The compiler makes a loop of its own for each size of group. Begins at a symbol that a group begins with.
+static inline __attribute__((always_inline)) void pack(const uint32_t *codes, const size_t alphabet, const size_t group,
+                                                       const uint16_t *symbols, size_t i, size_t count, packer_t *packer) {
+    packer_t own = *packer;
     for (; i + 4 * group <= count; i += 4 * group) {
+        uint64_t bits = 0;
+        uint32_t length = 0;
 #pragma clang loop unroll(full)
         for (size_t k = 0; k < 4; k++) {
-            size_t index = 0;
-#pragma clang loop unroll(full)
-            for (size_t place = group; place-- > 0;) index = index * alphabet + symbols[i + k * group + place];
-            uint32_t code = codes[index];
-            pending |= (uint64_t)(code & 0xffff) << bits;
-            bits += code >> 16;
+            uint32_t code = code_of(codes, alphabet, group, symbols + i + k * group, group);
+            bits |= (uint64_t)(code & 0xffff) << length;
+            length += code >> 16;
         }
-        store64(bytes, pending);
-        bytes += bits >> 3;
-        pending >>= bits & 56;
-        bits &= 7;
+        put_bits(&own, bits, length);
     }
     for (; i < count; i += group) {
-        size_t index = 0;
-        for (size_t place = group; place-- > 0;)
-            index = index * alphabet + (i + place < count ? symbols[i + place] : 0);
-        pending |= (uint64_t)(codes[index] & 0xffff) << bits;
-        bits += codes[index] >> 16;
-        store64(bytes, pending);
-        bytes += bits >> 3;
-        pending >>= bits & 56;
-        bits &= 7;
+        uint32_t code = code_of(codes, alphabet, group, symbols + i, count - i);
+        put_bits(&own, code & 0xffff, code >> 16);
     }
-    return (size_t)(bytes - first) + (bits > 0);
+    *packer = own;
 }
 
 size_t ck_pack_groups(const uint32_t *codes, uint32_t alphabet, uint32_t group, const uint16_t *symbols, size_t count,
                       uint8_t *bytes) {
+    packer_t packer = {bytes, 0, 0};
+    size_t i = 0;
+#ifdef CK_VECTOR
+    if (ck_has_wide_vectors()) i = ck_pack_wide(codes, alphabet, group, symbols, count, &packer);
+#endif
     switch (group) {
-    case 2: return alphabet == 8 ? pack(codes, 8, 2, symbols, count, bytes) : pack(codes, alphabet, 2, symbols, count, bytes);
-    case 3: return alphabet == 8 ? pack(codes, 8, 3, symbols, count, bytes) : pack(codes, alphabet, 3, symbols, count, bytes);
-    case 4: return alphabet == 4 ? pack(codes, 4, 4, symbols, count, bytes) : pack(codes, alphabet, 4, symbols, count, bytes);
-    default: return pack(codes, alphabet, group, symbols, count, bytes);
+    case 2: pack(codes, alphabet, 2, symbols, i, count, &packer); break;
+    case 3: pack(codes, alphabet, 3, symbols, i, count, &packer); break;
+    case 4: pack(codes, alphabet, 4, symbols, i, count, &packer); break;
+    default: pack(codes, alphabet, group, symbols, i, count, &packer);
     }
+    return (size_t)(packer.next - bytes) + (packer.bits > 0);
 }
 
 // A stream that is being read: the bits that were used, and where the next symbols go.

@@ -1,12 +1,11 @@
-// What deltas occur: their range by exponent, and those that are few enough to be listed.
+// What deltas occur: their range by exponent.
 
-#include "CKernels.h"
-#include "delta.h"
-#include "dispatch.h"
-#include <string.h>
+#include "scan.h"
 
 // Deltas that are looked at together: they stay in the first cache.
 #define CHUNK 1024
+// The same where less is done for each.
+#define WIDE_CHUNK 8192
 
 void ck_ranges_clear(ck_ranges *ranges) {
     memset(ranges, 0, sizeof *ranges);
@@ -21,17 +20,6 @@ void ck_ranges_merge(ck_ranges *into, const ck_ranges *other) {
     }
     if (other->top > into->top) into->top = other->top;
     into->nonfinite += other->nonfinite;
-}
-
-static inline void widen(uint32_t bits, ck_ranges *ranges) {
-    uint32_t key = bits >> 23;
-    if (bits < ranges->lowest[key]) ranges->lowest[key] = bits;
-    if (bits > ranges->highest[key]) ranges->highest[key] = bits;
-}
-
-static inline void note(uint32_t bits, ck_ranges *ranges) {
-    widen(bits, ranges);
-    ranges->count[bits >> 23]++;
 }
 
 // The exponent from which on deltas are noted, once the chunk's largest magnitude is known.
@@ -142,23 +130,17 @@ CK_VECTOR static inline uint64_t add_tallies(const __m256i *tallies, const known
     return all;
 }
 
-// Notes the lanes that are the first of their key, or a new extreme, or beyond all that came before; returns the largest
-// exponent among them.
-CK_VECTOR static uint32_t note_strange(const __m256i *deltas, const __m256i *strange, ck_ranges *ranges) {
+uint32_t ck_note_strange(const uint32_t *deltas, uint32_t mask, ck_ranges *ranges) {
     uint32_t most = 0;
-    for (size_t k = 0; k < 4; k++) {
-        uint32_t bits[8], mask = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(strange[k]));
-        _mm256_storeu_si256((__m256i *)bits, deltas[k]);
-        for (; mask != 0; mask &= mask - 1) {
-            uint32_t delta = bits[__builtin_ctz(mask)], exponent = delta >> 23 & 255;
-            if (exponent == 255) {
-                ranges->nonfinite++;
-                continue;
-            }
-            if (exponent > ranges->top) note(delta, ranges);
-            else widen(delta, ranges);
-            if (exponent > most) most = exponent;
+    for (; mask != 0; mask &= mask - 1) {
+        uint32_t delta = deltas[__builtin_ctz(mask)], exponent = delta >> 23 & 255;
+        if (exponent == 255) {
+            ranges->nonfinite++;
+            continue;
         }
+        if (exponent > ranges->top) note(delta, ranges);
+        else widen(delta, ranges);
+        if (exponent > most) most = exponent;
     }
     return most;
 }
@@ -203,8 +185,13 @@ CK_VECTOR static inline __attribute__((always_inline)) bool scan_many(const floa
             tallies[code] = _mm256_sub_epi8(tallies[code], own);
         }
         if (_mm256_testz_si256(any, any)) continue;
-        uint32_t exponent = note_strange(deltas, strange, ranges);
-        if (exponent > most) most = exponent;
+        for (size_t k = 0; k < 4; k++) {
+            uint32_t bits[8];
+            _mm256_storeu_si256((__m256i *)bits, deltas[k]);
+            uint32_t lanes = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(strange[k]));
+            uint32_t exponent = ck_note_strange(bits, lanes, ranges);
+            if (exponent > most) most = exponent;
+        }
         load_known(&known, known.base, ranges);
     }
     bool isDense = add_tallies(tallies, &known, ranges) > CHUNK / 8;
@@ -212,16 +199,28 @@ CK_VECTOR static inline __attribute__((always_inline)) bool scan_many(const floa
     return isDense;
 }
 
+CK_WIDE static bool scan_many_wide(const float *target, const float *previous, size_t count, uint32_t window,
+                                   ck_ranges *ranges) {
+    uint32_t base = floor_of(0, window, ranges), most = 0;
+    bool is_dense = ck_scan_wide(target, previous, count, base, ranges, &most) > count / 8;
+    floor_of(most << 23, window, ranges);
+    return is_dense;
+}
+
 CK_VECTOR static void scan_vector(const float *target, const float *previous, size_t count, uint32_t window,
                                   ck_ranges *ranges) {
-    bool dense = false;
+    const bool is_wide = ck_has_wide_vectors();
+    bool is_dense = ranges->is_dense;
     size_t start = 0;
-    for (; start + CHUNK <= count; start += CHUNK) {
+    for (size_t own = CHUNK; start + CHUNK <= count; start += own) {
         const float *live = target + start, *old = previous + start;
-        if (!dense || window > 7) dense = scan_few(live, old, window, ranges);
-        else if (window > 3) dense = scan_many(live, old, window, 8, ranges);
-        else dense = scan_many(live, old, window, 4, ranges);
+        own = is_dense && is_wide && window <= 7 && start + WIDE_CHUNK <= count ? WIDE_CHUNK : CHUNK;
+        if (!is_dense || window > 7) is_dense = scan_few(live, old, window, ranges);
+        else if (is_wide) is_dense = scan_many_wide(live, old, own, window, ranges);
+        else if (window > 3) is_dense = scan_many(live, old, window, 8, ranges);
+        else is_dense = scan_many(live, old, window, 4, ranges);
     }
+    ranges->is_dense = is_dense;
     scan_plain(target + start, previous + start, count - start, window, ranges);
 }
 #endif
@@ -231,80 +230,4 @@ void ck_scan(const float *target, const float *previous, size_t count, uint32_t 
     if (ck_has_vectors()) return scan_vector(target, previous, count, window, ranges);
 #endif
     scan_plain(target, previous, count, window, ranges);
-}
-
-static inline void list(ck_few *few, size_t place, uint32_t bits, ck_ranges *ranges) {
-    few->places[few->count] = (uint32_t)place;
-    few->deltas[few->count++] = bits;
-    if ((bits & MAGNITUDE) >= INFINITE) {
-        ranges->nonfinite++;
-        return;
-    }
-    note(bits, ranges);
-    uint32_t exponent = bits >> 23 & 255;
-    if (exponent > ranges->top) ranges->top = exponent;
-}
-
-static void list_plain(const float *target, const float *previous, size_t start, size_t count, uint32_t floor,
-                       ck_ranges *ranges, ck_few *few, lanes_t *lanes) {
-    for (size_t from = start; from < count; from += GROUP) {
-        float error[8] = {0}, norm[8] = {0};
-        for (size_t i = from; i < count && i < from + GROUP; i++) {
-            float delta = target[i] - previous[i];
-            norm[i & 7] += target[i] * target[i];
-            few->has_negative_zero |= bits_of(previous[i]) == 0x80000000u;
-            if ((bits_of(delta) & MAGNITUDE) < floor << 23) error[i & 7] += delta * delta;
-            else list(few, i, bits_of(delta), ranges);
-        }
-        add_lanes(lanes, error, norm);
-    }
-}
-
-#ifdef CK_VECTOR
-// Returns how far it came.
-CK_VECTOR static size_t list_vector(const float *target, const float *previous, size_t count, uint32_t floor,
-                                    ck_ranges *ranges, ck_few *few, lanes_t *sums) {
-    const __m256i magnitudes = _mm256_set1_epi32((int)MAGNITUDE);
-    const __m256i below = _mm256_set1_epi32((int)((floor << 23) - 1)), sign = _mm256_set1_epi32(INT32_MIN);
-    __m256i negative = _mm256_setzero_si256();
-    vector_lanes_t lanes = load_lanes(sums);
-    size_t i = 0;
-    for (; i + GROUP <= count; i += GROUP) {
-        __m256 error = _mm256_setzero_ps(), norm = _mm256_setzero_ps();
-        uint64_t mask = 0;
-#pragma clang loop unroll(full)
-        for (size_t k = 0; k < GROUP; k += 8) {
-            __m256 live = _mm256_loadu_ps(target + i + k), old = _mm256_loadu_ps(previous + i + k);
-            __m256 delta = _mm256_sub_ps(live, old);
-            __m256 listed = _mm256_castsi256_ps(
-                _mm256_cmpgt_epi32(_mm256_and_si256(_mm256_castps_si256(delta), magnitudes), below));
-            __m256 missed = _mm256_andnot_ps(listed, delta);
-            error = _mm256_add_ps(error, _mm256_mul_ps(missed, missed));
-            norm = _mm256_add_ps(norm, _mm256_mul_ps(live, live));
-            negative = _mm256_or_si256(negative, _mm256_cmpeq_epi32(_mm256_castps_si256(old), sign));
-            mask |= (uint64_t)(uint32_t)_mm256_movemask_ps(listed) << k;
-        }
-        add_vector_lanes(&lanes, error, norm);
-        for (; mask != 0; mask &= mask - 1) {
-            size_t place = i + (size_t)__builtin_ctzll(mask);
-            list(few, place, bits_of(target[place] - previous[place]), ranges);
-        }
-    }
-    few->has_negative_zero |= !_mm256_testz_si256(negative, negative);
-    store_lanes(sums, &lanes);
-    return i;
-}
-#endif
-
-void ck_list(const float *target, const float *previous, size_t count, uint32_t floor, ck_ranges *ranges,
-             ck_few *few) {
-    lanes_t lanes = {{0}, {0}};
-    size_t done = 0;
-    few->count = 0;
-    few->has_negative_zero = false;
-#ifdef CK_VECTOR
-    if (ck_has_vectors()) done = list_vector(target, previous, count, floor, ranges, few, &lanes);
-#endif
-    list_plain(target, previous, done, count, floor, ranges, few, &lanes);
-    few->sums = sum_lanes(&lanes);
 }

@@ -90,7 +90,10 @@ final class FewDeltas {
     }
 
     deinit {
-        for piece in pieces { piece.places.deallocate() }
+        for piece in pieces {
+            piece.places.deallocate()
+            piece.targets.deallocate()
+        }
         pieces.deallocate()
     }
 }
@@ -100,19 +103,24 @@ extension Results<ck_ranges> {
     fileprivate func list(
         _ vector: ScopeVector, _ range: Range<Int>, floor: UInt32, _ worker: Int, _ scratch: BlockScratch
     ) -> ck_few {
-        let room = scratch.floats(2 * range.count)
+        let room = scratch.floats(3 * range.count)
         let lists = scratch.events(2 * range.count)
+        let targets = room + 2 * range.count
         let target = vector.target(range, room)
         let previous = vector.reconstruction(range, room + range.count).floats
         var few = ck_few(
-            places: lists, deltas: lists + range.count, count: 0, sums: ck_sums(), has_negative_zero: false)
+            places: lists, deltas: lists + range.count, targets: targets, count: 0, sums: ck_sums(),
+            has_negative_zero: false)
         change(worker) { ck_list(target, previous, range.count, floor, &$0, &few) }
         // What it takes and no more.
         let own = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, 2 * few.count))
         own.update(from: few.places, count: few.count)
         (own + few.count).update(from: few.deltas, count: few.count)
+        let ownTargets = UnsafeMutablePointer<Float>.allocate(capacity: max(1, few.count))
+        ownTargets.update(from: few.targets, count: few.count)
         few.places = own
         few.deltas = own + few.count
+        few.targets = ownTargets
         return few
     }
 }
@@ -132,7 +140,7 @@ extension BucketTable {
         else { return whole() }
         // What the sample's largest deltas are; those of the whole vector can only be larger.
         let wanted = bits >= 9 ? 512 : 1 << bits - 1
-        let sample = SampleRuns(count: count, most: max(SampleRuns.least, count / 16))
+        let sample = SampleRuns(count: count, most: max(SampleRuns.least, min(SampleRuns.most, count / 16)))
         var window = wanted / 2
         var floor = 1
         while true {
@@ -164,6 +172,8 @@ extension BucketTable {
 private struct SampleRuns {
     /// What is taken of a vector that has more; a smaller one is quicker looked at whole, once.
     static let least = 4096
+    /// More doesn't tell the largest deltas' exponents much better.
+    static let most = 1 << 17
     private static let run = 1024
     private let starts: [Int]
     private let length: Int

@@ -227,14 +227,13 @@ public struct FrameEncoder {
         return next
     }
 
-    /// Encodes a vector by every bucket, if that keeps to an error where uniform steps don't: where deltas are very
-    /// small, or nearly all alike.
+    /// Encodes a vector by buckets, if they keep to an error where uniform steps don't: where deltas are very small,
+    /// or nearly all alike.
     private mutating func encodeBuckets(
         _ vector: ScopeVector, error: Double, _ entropy: CodecSettings.Entropy, _ digests: SectionDigests,
         into payload: inout ScopePayload
     ) throws(CodecError) -> [UInt8]? {
-        let buckets = BucketTable(vector, bits: nil, threads: threads)
-        guard relativeError(vector, buckets) <= error else { return nil }
+        guard let buckets = fewestBuckets(vector, error: error, threads: threads) else { return nil }
         payload.head.append(FrameFormat.lcCodec)
         payload.head.append(varint: UInt64(vector.layout.count))
         return try encode(vector, buckets, nil, entropy, digests, into: &payload)

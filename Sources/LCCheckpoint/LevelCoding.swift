@@ -1,32 +1,55 @@
 // How the levels of a scope are coded: with mixed contexts, which take the least where streams are short or change as they go, or
 // with tables, which take a fraction of the time.
 
-/// Elements below which time doesn't matter.
-private let patientCount = 1 << 20
+/// How a stream of levels is coded.
+struct LevelPlan {
+    /// Elements up to which time doesn't matter.
+    static let patientCount = 1 << 20
 
-/// - Parameters:
-///   - counts: of every symbol.
-///   - previous: the previous frame's symbols.
-func encodeLevels(
-    _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?, threads: Int
-) -> EncodedStream {
-    var blockSize = BlockSize(symbols: symbols.count, estimatedBytes: 0)
-    blockSize.log2 = min(blockSize.log2, BlockSize.mixedLog2)
-    guard counts.count > 1 else {
-        return EncodedStream(coder: .constant(0), blockSize: blockSize, blocks: [])
-    }
-    let mixed = BlockCoder.mixed(usesPrevious: previous != nil)
-    if symbols.count > patientCount, counts.count <= maximumAlphabet {
-        let plan = sampledPlan(symbols, counts: counts, previous: previous)
-        if !isSmaller(mixed, than: plan.coder, for: symbols, previous: previous, threads: threads) {
-            let stream = encodeBlocks(
-                symbols, plan.coder, plan.blockSize, previous: previous, threads: threads)
-            guard let huffman = plan.huffman, stream.byteCount > plan.mostBytes else { return stream }
-            // The sample misled.
-            return encodeBlocks(symbols, .huffman(huffman), plan.blockSize, previous: nil, threads: threads)
+    /// By tables, or, without a plan, by mixed contexts.
+    private let tables: StreamPlan?
+    private let isConstant: Bool
+
+    /// - Parameters:
+    ///   - counts: of every symbol.
+    ///   - previous: the previous frame's symbols.
+    init(
+        _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?, threads: Int
+    ) {
+        isConstant = counts.count <= 1
+        guard !isConstant, symbols.count > LevelPlan.patientCount, counts.count <= maximumAlphabet else {
+            tables = nil
+            return
         }
+        let plan = sampledPlan(symbols, counts: counts, previous: previous)
+        // Where neither neighbours nor the frame before tell anything, mixing what they tell doesn't either.
+        let mixed = BlockCoder.mixed(usesPrevious: previous != nil)
+        let isMixed =
+            plan.coder.hasContexts
+            && isSmaller(mixed, than: plan.coder, for: symbols, previous: previous, threads: threads)
+        tables = isMixed ? nil : plan
     }
-    return encodeBlocks(symbols, mixed, blockSize, previous: previous, threads: threads)
+
+    var isMixed: Bool { tables == nil && !isConstant }
+
+    func encode(
+        _ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, threads: Int
+    ) -> EncodedStream {
+        if let tables {
+            let stream = encodeBlocks(
+                symbols, tables.coder, tables.blockSize, previous: previous, threads: threads)
+            guard let huffman = tables.huffman, stream.byteCount > tables.mostBytes else { return stream }
+            // The sample misled.
+            return encodeBlocks(symbols, .huffman(huffman), tables.blockSize, previous: nil, threads: threads)
+        }
+        var blockSize = BlockSize(symbols: symbols.count, estimatedBytes: 0)
+        blockSize.log2 = min(blockSize.log2, BlockSize.mixedLog2)
+        guard !isConstant else {
+            return EncodedStream(coder: .constant(0), blockSize: blockSize, blocks: [])
+        }
+        return encodeBlocks(
+            symbols, .mixed(usesPrevious: previous != nil), blockSize, previous: previous, threads: threads)
+    }
 }
 
 /// A plan that is learnt from an eighth of the symbols, evenly spread.
@@ -52,6 +75,9 @@ private func sampledPlan(
         isComplete: false, counts: counts, entropy: .best)
 }
 
+/// Elements of a block that two coders are compared by: what a block takes is foretold by its first and second part of as many.
+private let probeCount = 1 << 15
+
 /// Whether a coder takes clearly less than another, by one block in sixteen; by two of these, a third and two thirds of the
 /// way, where they leave no doubt.
 private func isSmaller(
@@ -61,16 +87,24 @@ private func isSmaller(
     let size = 1 << BlockSize.mixedLog2
     let starts = Array(stride(from: size, to: symbols.count - size + 1, by: 16 * size))
     let sizes = Results(count: starts.count, (0, 0))
+    // Coders that learn as they go take the most at the start.
+    func byteCount(_ coder: BlockCoder, from start: Int, _ scratch: BlockScratch) -> Int {
+        let counts = [probeCount, 2 * probeCount].map { count in
+            var bytes: [UInt8] = []
+            coder.encode(
+                UnsafeBufferPointer(rebasing: symbols[start..<(start + count)]),
+                previous: previous.map { $0 + start }, scratch: scratch, into: &bytes)
+            return bytes.count
+        }
+        return counts[0] + (size / probeCount - 1) * (counts[1] - counts[0])
+    }
     func share(of blocks: [Int]) -> Double {
         inParallel(blocks.count, threads: threads) { index, _ in
+            let scratch = BlockScratch(count: 2 * probeCount)
             let start = starts[blocks[index]]
-            let block = UnsafeBufferPointer(rebasing: symbols[start..<(start + size)])
-            let above = previous.map { $0 + start }
-            let scratch = BlockScratch(count: size)
-            var (one, two): ([UInt8], [UInt8]) = ([], [])
-            coder.encode(block, previous: above, scratch: scratch, into: &one)
-            other.encode(block, previous: above, scratch: scratch, into: &two)
-            sizes[blocks[index]] = (one.count, two.count)
+            sizes[blocks[index]] = (
+                byteCount(coder, from: start, scratch), byteCount(other, from: start, scratch)
+            )
         }
         let sums = sizes.all.reduce((0, 0)) { ($0.0 + $1.0, $0.1 + $1.1) }
         return Double(sums.0) / Double(sums.1)

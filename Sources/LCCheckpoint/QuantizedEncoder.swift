@@ -44,9 +44,19 @@ struct QuantizedEncoder {
         let scratches = (0..<max(1, min(threads, blockCount))).map { _ in
             BlockScratch(count: min(plan.blockSize.count, count))
         }
-        inParallel(blockCount, threads: threads) { block, worker in
-            outcomes[block] = encode(
-                plan.blockSize.range(block, of: count), plan.coder, scratch: scratches[worker])
+        if let few, plan.coder.takesLists {
+            inParallel((blockCount + 1) / 2, threads: threads) { pair, worker in
+                let blocks = (2 * pair)..<min(2 * pair + 2, blockCount)
+                let own = encode(
+                    blocks.map { plan.blockSize.range($0, of: count) }, of: few, plan.coder,
+                    scratch: scratches[worker])
+                for (block, outcome) in zip(blocks, own) { outcomes[block] = outcome }
+            }
+        } else {
+            inParallel(blockCount, threads: threads) { block, worker in
+                outcomes[block] = encode(
+                    plan.blockSize.range(block, of: count), plan.coder, scratch: scratches[worker])
+            }
         }
         try vector.failure.check()
         var stream = EncodedStream(coder: plan.coder, blockSize: plan.blockSize, blocks: [])
@@ -70,26 +80,40 @@ struct QuantizedEncoder {
 
     /// Quantizes and codes a block, piece by piece.
     private func encode(_ block: Range<Int>, _ coder: BlockCoder, scratch: BlockScratch) -> BlockOutcome {
-        var outcome = BlockOutcome()
         let symbols = UnsafeMutableBufferPointer(rebasing: scratch.symbols[..<block.count])
-        guard let first = symbols.baseAddress else { return outcome }
-        let isListed = few != nil && coder.takesLists
+        var outcome = quantize(block, isListed: false, scratch: scratch)
+        coder.encode(
+            UnsafeBufferPointer(symbols), previous: previous.map { $0 + block.lowerBound }, scratch: scratch,
+            into: &outcome.body)
+        return outcome
+    }
+
+    /// The same for one or two blocks from their lists.
+    private func encode(
+        _ blocks: [Range<Int>], of few: FewDeltas, _ coder: BlockCoder, scratch: BlockScratch
+    ) -> [BlockOutcome] {
+        var outcomes = blocks.map { quantize($0, isListed: true, scratch: scratch) }
+        let size = QuantizedEncoder.pieceCount
+        let lists = blocks.map { block in
+            let pieces = (block.lowerBound / size)...((block.upperBound - 1) / size)
+            return UnsafeBufferPointer(rebasing: few.pieces[pieces])
+        }
+        for (index, body) in coder.encode(lists, scratch: scratch).enumerated() {
+            outcomes[index].body = body
+        }
+        return outcomes
+    }
+
+    /// Quantizes a block, piece by piece; its symbols are left in `scratch`, or in the lists alone.
+    private func quantize(_ block: Range<Int>, isListed: Bool, scratch: BlockScratch) -> BlockOutcome {
+        var outcome = BlockOutcome()
+        guard let first = scratch.symbols.baseAddress else { return outcome }
         var next = digests.piece(from: block.lowerBound)
         for start in stride(from: block.lowerBound, to: block.upperBound, by: QuantizedEncoder.pieceCount) {
             let piece = start..<min(start + QuantizedEncoder.pieceCount, block.upperBound)
             let own = first + (start - block.lowerBound)
             quantize(piece, wantsSymbols: !isListed, scratch: scratch, into: own, &outcome)
             digests.digest(from: &next, upTo: piece.upperBound)
-        }
-        if let few, isListed {
-            let size = QuantizedEncoder.pieceCount
-            let pieces = (block.lowerBound / size)...((block.upperBound - 1) / size)
-            coder.encode(
-                UnsafeBufferPointer(rebasing: few.pieces[pieces]), scratch: scratch, into: &outcome.body)
-        } else {
-            coder.encode(
-                UnsafeBufferPointer(symbols), previous: previous.map { $0 + block.lowerBound },
-                scratch: scratch, into: &outcome.body)
         }
         return outcome
     }
@@ -101,25 +125,28 @@ struct QuantizedEncoder {
     ) {
         let count = range.count
         let room = scratch.floats(2 * count)
-        let target = vector.target(range, room)
+        // Lists know their targets.
+        let target = few == nil ? vector.target(range, room) : nil
         let (restored, isDirect) = vector.reconstruction(range, room + count)
         let place = range.lowerBound / QuantizedEncoder.pieceCount
         var sums: ck_sums
         if let few {
-            sums = buckets.quantize(target, restored, count: count, &few.pieces[place])
+            sums = buckets.quantize(restored, count: count, &few.pieces[place])
             if let history { few.mark(place, in: history + range.lowerBound) }
             if wantsSymbols || !sums.isFinite { few.spread(place, into: symbols) }
         } else {
-            sums = buckets.quantize(target, restored, count: count, into: symbols)
+            let live = target.unsafelyUnwrapped
+            sums = buckets.quantize(live, restored, count: count, into: symbols)
             if let history { ck_clip(symbols, count, history + range.lowerBound) }
             if !vector.layout.parts(of: range).allSatisfy({ vector.layout.formats[$0.member] == .float32 }) {
                 vector.round(range, restored)
-                sums = ck_error(target, restored, count)
+                sums = ck_error(live, restored, count)
             }
         }
         var exceptions: [ExceptionalElement] = []
         if !sums.isFinite {
-            exceptions = carry(symbols, target, restored, count: count, &sums).map {
+            let live = target ?? vector.target(range, room)
+            exceptions = carry(symbols, live, restored, count: count, &sums).map {
                 let index = range.lowerBound + $0
                 return ExceptionalElement(index: index, pattern: vector.pattern(index))
             }
@@ -161,8 +188,11 @@ extension ck_sums {
     fileprivate var isFinite: Bool { error.isFinite && norm.isFinite }
 }
 
-/// Elements that a plan is made from, if there are more.
+/// Elements that a plan is made from, if there are more; of those, how many that aren't zero; and where that would take too
+/// long a look.
 private let sampleElements = 1 << 16
+private let sampleSent = 8192
+private let mostSample = 1 << 22
 
 extension QuantizedEncoder {
     /// Learns from pieces of the vector, spread evenly, without changing it.
@@ -175,18 +205,24 @@ extension QuantizedEncoder {
                 sample: UnsafeBufferPointer(start: nil, count: 0), previous: nil, isComplete: false,
                 counts: counts, entropy: .huffman)
         }
-        // Enough to meet some ten thousand symbols that aren't zero; everything where alphabets are large.
-        let share = Double(count - counts[0]) / Double(count)
-        var wanted = max(sampleElements, Int(min(16_384 / share, Double(count / 4))))
+        // Enough to meet some thousand symbols that aren't zero; everything where alphabets are large, or where there are not
+        // so many.
+        let sent = Double(count - counts[0])
+        let share = sent / Double(count)
+        var wanted = max(sampleElements, Int(min(Double(sampleSent) / share, Double(count))))
+        if count > mostSample { wanted = min(wanted, max(mostSample, count / 4)) }
         if counts.count > 16 || wanted >= count / 2 { wanted = count }
-        let piece = 4096
-        let step = wanted == count ? piece : max(piece, count / (wanted / piece) / piece * piece)
+        // Pieces that runs of zeros are short in: where they are cut they tell nothing.
+        let least = 4096
+        var piece = least
+        while piece < wanted, Double(piece) * share < 64 { piece *= 2 }
+        let step = wanted == count ? piece : max(piece, count / max(1, wanted / piece) / piece * piece)
         var ranges: [Range<Int>] = []
         for start in stride(from: 0, to: count, by: step) { ranges.append(start..<min(start + piece, count)) }
         let total = ranges.reduce(0) { $0 + $1.count }
         let symbols = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: total)
         let above = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: previous == nil ? 0 : total)
-        let room = UnsafeMutablePointer<Float>.allocate(capacity: 3 * piece)
+        let room = UnsafeMutablePointer<Float>.allocate(capacity: 3 * least)
         defer {
             symbols.deallocate()
             above.deallocate()
@@ -194,7 +230,12 @@ extension QuantizedEncoder {
         }
         var next = 0
         for range in ranges {
-            if let first = symbols.baseAddress { sample(range, room, into: first + next) }
+            for start in stride(from: range.lowerBound, to: range.upperBound, by: least) {
+                let own = start..<min(start + least, range.upperBound)
+                if let first = symbols.baseAddress {
+                    sample(own, room, into: first + next + (start - range.lowerBound))
+                }
+            }
             if let previous, let first = above.baseAddress {
                 (first + next).update(from: previous + range.lowerBound, count: range.count)
             }

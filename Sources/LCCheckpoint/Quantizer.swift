@@ -20,8 +20,9 @@ struct BucketTable: Sendable {
 
     private(set) var symbolByKey = [UInt16](repeating: 0, count: keyCount)
     private var valueByKey = [Float](repeating: 0, count: keyCount)
-    private var lowest: UInt32 = 255
-    private var highest: UInt32 = 254
+    /// The exponents that are kept; none if the lowest is the higher one.
+    private(set) var lowest: UInt32 = 255
+    private(set) var highest: UInt32 = 0
 
     /// - Parameter keys: the buckets to keep, in order.
     init(_ ranges: ck_ranges, keys: ArraySlice<Int>, elements: Int, bits: Int?) {
@@ -42,7 +43,6 @@ struct BucketTable: Sendable {
                 highest = max(highest, UInt32(key & 255))
             }
         }
-        if values.count == 1 { (lowest, highest) = (255, 254) }
         counts[0] = elements - counts.reduce(0, +)
     }
 
@@ -130,10 +130,9 @@ struct BucketTable: Sendable {
 
     /// Adds the values of listed deltas to the reconstruction; `few` then has symbols for deltas, and no zeros.
     func quantize(
-        _ target: UnsafePointer<Float>, _ reconstruction: UnsafeMutablePointer<Float>, count: Int,
-        _ few: inout ck_few
+        _ reconstruction: UnsafeMutablePointer<Float>, count: Int, _ few: inout ck_few
     ) -> ck_sums {
-        withKernel { ck_quantize_few(target, reconstruction, count, $0, &few) }
+        withKernel { ck_quantize_few(reconstruction, count, $0, &few) }
     }
 
     private func withKernel<Result>(_ body: (UnsafePointer<ck_buckets>) -> Result) -> Result {

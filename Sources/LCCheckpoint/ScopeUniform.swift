@@ -51,6 +51,16 @@ private func allocateLarge<Number: BitwiseCopyable>(_ count: Int) -> UnsafeMutab
 }
 
 extension ScopeVector {
+    /// Some elements' targets and reconstructions, which last until `room` is used again.
+    func targetAndReconstruction(
+        _ range: Range<Int>, into room: BlockScratch
+    ) -> (target: UnsafePointer<Float>, previous: UnsafePointer<Float>?) {
+        let floats = room.floats(2 * range.count)
+        return (
+            target(range, floats), UnsafePointer(reconstruction(range, floats + range.count).floats)
+        )
+    }
+
     /// The deltas of some elements, which last until `room` is used again. What isn't finite is read as zero.
     ///
     /// They are taken anew whenever they are looked at: kept, they would be as large as the model.
@@ -72,7 +82,7 @@ private struct UniformScope: ~Copyable {
     /// ‖δ‖² and ‖u‖² over the finite elements.
     private(set) var energy = 0.0
     private(set) var norm = 0.0
-    private var isFinite = true
+    private(set) var isFinite = true
     private let room: UnsafeMutablePointer<Float>
     private let pieces: [Range<Int>]
     private let workers: Int
@@ -92,10 +102,11 @@ private struct UniformScope: ~Copyable {
             let target = vector.target(range, own)
             let restored = vector.reconstruction(range, own + range.count).floats
             let out = own + 2 * range.count
-            let squares = ck_deltas(target, restored, range.count, out)
+            let squares = ck_deltas(target, restored, range.count, nil)
             var sums = (energy: squares.error, norm: squares.norm, isFinite: true)
             if !sums.energy.isFinite || !sums.norm.isFinite {
                 sums = (0, 0, false)
+                _ = ck_deltas(target, restored, range.count, out)
                 for index in 0..<range.count {
                     if target[index].isFinite { sums.norm += Double(target[index]) * Double(target[index]) }
                     if out[index].isFinite { sums.energy += Double(out[index]) * Double(out[index]) }
@@ -132,6 +143,7 @@ private struct UniformScope: ~Copyable {
         let results = Results(count: pieces.count, (error: 0.0, carried: [Int]()))
         let inverse = rule.map { 1 / $0.step } ?? 0
         let isPlain = !hasExceptions && isFinite && !vector.layout.isRoot
+        let isUnrounded = vector.layout.formats.allSatisfy { $0 == .float32 }
         let (vector, pieces) = (vector, pieces)
         let rooms = (0..<workers).map { scratch($0) }
         let symbols = symbols.baseAddress.unsafelyUnwrapped
@@ -140,12 +152,20 @@ private struct UniformScope: ~Copyable {
             let room = rooms[worker]
             let target = vector.target(range, room)
             let known = vector.reconstruction(range, room + range.count).floats
+            if isPlain, isUnrounded {
+                let sum = ck_missed(
+                    target, known, symbols + range.lowerBound, range.count, values, UInt32(values.count))
+                if sum.isFinite {
+                    results[piece].error = sum
+                    return
+                }
+            }
             let result = room + 2 * range.count
             result.update(from: known, count: range.count)
             ck_apply(symbols + range.lowerBound, range.count, values, UInt32(values.count), result)
             vector.round(range, result)
-            if isPlain {
-                let sum = ck_squared_distance(target, result, range.count)
+            if isPlain, !isUnrounded {
+                let sum = ck_missed(target, result, nil, range.count, values, UInt32(values.count))
                 if sum.isFinite {
                     results[piece].error = sum
                     return
@@ -172,6 +192,34 @@ private struct UniformScope: ~Copyable {
         }
     }
 
+    /// Finds symbols that miss the target by at most `budget`, a sum of squares; nil where there are none.
+    func quantize(budget: Double, isPatient: Bool) -> UniformSymbols? {
+        var found = UniformSymbols(
+            values: UniformValues(step: 0, highest: 0, places: []), restored: (energy, []))
+        // Nothing is sent if nothing needs to be; what is sent otherwise is looked at below.
+        if energy <= 1.001 * budget {
+            clear()
+            found.restored = restore(nil, [0], hasExceptions: false)
+        }
+        // Rounding to half types may add to the error: then the goal is lowered.
+        var goal = budget
+        var attempt = 0
+        while found.restored.error > budget {
+            guard attempt < 8, goal > 0, energy > goal, let symbols = symbols.baseAddress,
+                let (rule, outcome) = searchUniform(
+                    vector, budget: goal, isFinite: isFinite, isPatient: isPatient, symbols: symbols,
+                    threads: workers)
+            else { return nil }
+            found.values = UniformValues(rule, outcome)
+            guard found.values.highest == 0 || found.values.magnitude(found.values.highest).isFinite
+            else { return nil }
+            found.restored = restore(rule, found.values.table, hasExceptions: outcome.beyond > 0)
+            goal *= 0.97 * min(1, budget / max(found.restored.error, .leastNormalMagnitude))
+            attempt += 1
+        }
+        return found
+    }
+
     /// Changes the reconstruction.
     func store(_ values: [Float], exceptions: [ExceptionalElement], _ digests: SectionDigests) {
         let (vector, pieces) = (vector, pieces)
@@ -186,6 +234,14 @@ private struct UniformScope: ~Copyable {
                 range, restored, isDirect: isDirect, exceptions: exceptions.within(range), digests: digests)
         }
     }
+}
+
+/// What the symbols that were found stand for, and what restoring them comes to: ‖u − ũ‖², and what must be carried.
+private struct UniformSymbols {
+    var values: UniformValues
+    var restored: (error: Double, carried: [Int])
+    /// There is nothing better to try.
+    var isFinal = false
 }
 
 /// What `auto` came to for one scope.
@@ -217,41 +273,32 @@ func encodeUniform(
     guard bound > 2 * lost else { return nil }
     let scope = UniformScope(vector, threads: threads)
     let budget = (bound - lost) * (bound - lost) * scope.norm * (1 - 1e-9)
-    var rule: UniformRule?
-    var values = UniformValues(step: 0, highest: 0, places: [])
-    var counts = [count]
-    var goal = budget
-    // Nothing is sent if nothing needs to be; what is sent otherwise is looked at below.
-    var restored = (error: scope.energy, carried: [Int]())
-    if scope.energy <= 1.001 * budget {
-        scope.clear()
-        restored = scope.restore(nil, [0], hasExceptions: false)
-    }
-    // Rounding to half types may add to the error: then the goal is lowered.
-    var attempt = 0
-    while restored.error > budget {
-        guard attempt < 8, goal > 0, scope.energy > goal, let symbols = scope.symbols.baseAddress,
-            let (found, outcome) = searchUniform(
-                vector, budget: goal, symbols: symbols, threads: threads)
-        else { return nil }
-        rule = found
-        values = UniformValues(found, outcome)
-        guard values.highest == 0 || values.magnitude(values.highest).isFinite else { return nil }
-        restored = scope.restore(rule, values.table, hasExceptions: outcome.beyond > 0)
-        goal *= 0.97 * min(1, budget / max(restored.error, .leastNormalMagnitude))
-        attempt += 1
-    }
     let symbols = UnsafeBufferPointer(scope.symbols)
-    if values.highest > 0 { counts = histogram(symbols, alphabet: 2 * values.highest + 1) }
+    // Where time matters mixed contexts are the exception, and only they are worth the other quantizer's time.
+    var isPatient = count <= LevelPlan.patientCount
+    var found: UniformSymbols
+    var counts: [Int]
+    var own: UnsafePointer<UInt8>?
+    var plan: LevelPlan
+    repeat {
+        guard let symbolsFound = scope.quantize(budget: budget, isPatient: isPatient) else { return nil }
+        found = symbolsFound
+        let highest = found.values.highest
+        counts = highest > 0 ? histogram(symbols, alphabet: 2 * highest + 1) : [count]
+        // What is rare doesn't follow from what was there before.
+        own = Double(count - counts[0]) > 0.04 * Double(count) ? previous : nil
+        plan = LevelPlan(symbols, counts: counts, previous: own, threads: threads)
+        (isPatient, found.isFinal) = (true, isPatient || !plan.isMixed)
+    } while !found.isFinal
+    let (values, restored) = (found.values, found.restored)
     if let history, let first = symbols.baseAddress { ck_clip(first, count, history) }
-    // What is rare doesn't follow from what was there before.
-    let own = Double(count - counts[0]) > 0.04 * Double(count) ? previous : nil
-    let stream = encodeLevels(symbols, counts: counts, previous: own, threads: threads)
+    let stream = plan.encode(symbols, previous: own, threads: threads)
     // Where deltas are nearly all alike, buckets may say the same in less.
-    if 4 * stream.byteCount > count, !vector.layout.isRoot {
-        let buckets = BucketTable(vector, bits: nil, threads: threads)
-        let bits = LCCheckpoint.entropyBits(buckets.counts)
-        if bits < 8 * Double(stream.byteCount), relativeError(vector, buckets) <= bound { return nil }
+    if 4 * stream.byteCount > count, !vector.layout.isRoot,
+        let buckets = fewestBuckets(vector, error: bound, threads: threads),
+        LCCheckpoint.entropyBits(buckets.counts) < 8 * Double(stream.byteCount)
+    {
+        return nil
     }
     let exceptions = restored.carried.map {
         ExceptionalElement(index: $0, pattern: vector.pattern($0))
@@ -263,6 +310,19 @@ func encodeUniform(
         head: UniformHead(error: relative, isRoot: vector.layout.isRoot, values: values),
         exceptions: exceptions, stream: stream, usesPrevious: stream.coder.usesPrevious,
         entropyBits: entropyBits(counts), error: sums.0, norm: sums.1)
+}
+
+/// The fewest buckets that keep to an error, if any do.
+func fewestBuckets(_ vector: ScopeVector, error: Double, threads: Int) -> BucketTable? {
+    let all = BucketTable(vector, bits: nil, threads: threads)
+    guard relativeError(vector, all) <= error else { return nil }
+    var bits = 1
+    while 1 << bits <= all.values.count {
+        let few = BucketTable(vector, bits: bits, threads: threads)
+        if relativeError(vector, few) <= error { return few }
+        bits += 1
+    }
+    return all
 }
 
 /// ‖u − ũ‖ / ‖u‖ that a quantizer would leave, without changing anything.

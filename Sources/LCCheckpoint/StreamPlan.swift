@@ -63,7 +63,9 @@ struct StreamPlan {
                 estimate = Double(groups.bytes)
             }
         }
-        if entropy == .best, isComplete, given == nil, total <= StreamPlan.fewSymbols {
+        if entropy == .best, isComplete, given == nil,
+            total <= StreamPlan.fewSymbols || total / 8 + 8 * (total - counts[0]) <= StreamPlan.fewSymbols
+        {
             let mixed = StreamPlan.mixed(sample, previous, total: total)
             if Double(mixed.bytes) < estimate {
                 (coder, blockSize) = (mixed.coder, mixed.blockSize)
@@ -80,8 +82,8 @@ struct StreamPlan {
     /// Below this a coder's time doesn't matter.
     private static let manySymbols = 1 << 16
 
-    /// Up to here mixed contexts, which take some ten nanoseconds a symbol, are tried as well. They learn as they go, so there is
-    /// no head to pay for, which is much of what a small tensor takes.
+    /// Up to here mixed contexts, which take some ten nanoseconds a symbol, are tried as well; eight zeros among zeros are as quick
+    /// as one. They learn as they go, so there is no head to pay for, which is much of what a small tensor takes.
     private static let fewSymbols = 1 << BlockSize.mixedLog2
 
     /// What mixed contexts take, with the symbols of the frame before or without.
@@ -155,8 +157,7 @@ struct ContextSurvey {
         alphabet = wholeCounts.count
         present = blockSize == nil ? wholeCounts.map { $0 > 0 } : []
         scratch = BlockScratch(count: sample.count)
-        var symbols = [Int](repeating: 0, count: alphabet)
-        for symbol in sample { symbols[Int(symbol)] += 1 }
+        let symbols = histogram(sample, alphabet: alphabet)
         used = symbols.indices.filter { symbols[$0] > 0 }
         if isBlind {
             widest = SymbolContexts(left: .none, above: .none, wide: false, usesPrevious: false)

@@ -254,14 +254,26 @@ extension SymbolModel {
     /// Sparse and without contexts: zeros need not be looked at.
     var takesLists: Bool { isSparse && contexts.count == 1 }
 
-    /// Appends the body of a block that is listed by pieces; of zeros alone there is none.
-    func encode(_ pieces: UnsafeBufferPointer<ck_few>, scratch: BlockScratch, into output: inout [UInt8]) {
-        let listed = pieces.reduce(0) { $0 + $1.count }
-        guard listed > 0, let first = pieces.baseAddress else { return }
-        let capacity = 8 * listed + 16
-        let buffer = scratch.bytes(capacity)
-        let start = withKernel { ck_encode_few($0, first, pieces.count, buffer, capacity) }
-        output.append(contentsOf: UnsafeBufferPointer(start: start, count: buffer + capacity - start))
+    /// The bodies of one or two blocks that are listed by pieces; of zeros alone there is none.
+    ///
+    /// Two take little longer than one.
+    func encode(_ blocks: [UnsafeBufferPointer<ck_few>], scratch: BlockScratch) -> [[UInt8]] {
+        let capacities = blocks.map { $0.reduce(16) { $0 + 8 * $1.count } }
+        var room = scratch.bytes(capacities.reduce(0, +))
+        var own = zip(blocks, capacities).map { pieces, capacity in
+            defer { room += capacity }
+            return ck_few_block(
+                pieces: pieces.baseAddress.unsafelyUnwrapped, count: pieces.count, buffer: room,
+                capacity: capacity, start: nil)
+        }
+        own.withUnsafeMutableBufferPointer { own in
+            guard let first = own.baseAddress else { return }
+            withKernel { ck_encode_few($0, first, own.count > 1 ? first + 1 : nil) }
+        }
+        return own.map { block in
+            guard block.capacity > 16, let start = block.start else { return [] }
+            return Array(UnsafeBufferPointer(start: start, count: block.buffer + block.capacity - start))
+        }
     }
 
     /// Reads the body of a block of `count` symbols as a list.

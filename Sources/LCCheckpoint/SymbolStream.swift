@@ -76,17 +76,27 @@ enum BlockCoder: Sendable {
         }
     }
 
+    /// What a symbol takes depends on others.
+    var hasContexts: Bool {
+        switch self {
+        case .constant, .huffman, .raw, .groups: false
+        case .contexts(let model): model.contexts.count > 1
+        case .mixed: true
+        }
+    }
+
     /// Blocks can be coded from lists of what isn't zero.
     var takesLists: Bool {
         if case .contexts(let model) = self { return model.takesLists }
         return false
     }
 
-    /// Appends the body of a block that is listed by pieces.
+    /// The bodies of one or two blocks that are listed by pieces.
     ///
     /// - Precondition: `takesLists`.
-    func encode(_ pieces: UnsafeBufferPointer<ck_few>, scratch: BlockScratch, into output: inout [UInt8]) {
-        if case .contexts(let model) = self { model.encode(pieces, scratch: scratch, into: &output) }
+    func encode(_ blocks: [UnsafeBufferPointer<ck_few>], scratch: BlockScratch) -> [[UInt8]] {
+        guard case .contexts(let model) = self else { return blocks.map { _ in [] } }
+        return model.encode(blocks, scratch: scratch)
     }
 
     /// The stream's head, up to the block size.

@@ -1,18 +1,23 @@
 // Quantization by a dead zone and uniform steps, with thresholds that depend on what happened nearby.
 //
 // A level is worth sending when it mends more error than its bits cost: at equal slope λ a nonzero that would be a
-// surprise must be larger than one among others. The class of an element is the recent activity, which the coder
-// sees too. The loop over the elements is `ck_quantize_uniform`.
+// surprise must be larger than one among others. The kind of an element is the recent activity, much as the coder
+// sees it. The loop over the elements is `ck_quantize_uniform`.
 
 import CKernels
 
 /// How to quantize: levels are counted in steps.
 struct UniformRule {
     var step: Float
-    /// In steps, by class: below it nothing is sent.
+    /// In steps: what counts as activity.
+    let usualThreshold: Float
+    /// In steps, by kind of activity: below it nothing is sent.
     var thresholds: [Float]
-    /// Elements that are quantized by themselves.
-    static let blockCount = 1 << 18
+    /// Activity is what is sent, which each element has to wait for, and not what a usual threshold would send.
+    var isPatient = false
+    /// Elements that are looked at together: activity is not told from one piece to the next. They fit the second cache, or are a
+    /// block of mixed contexts.
+    var pieceCount: Int { isPatient ? 1 << BlockSize.mixedLog2 : 1 << 14 }
     /// No threshold is lower.
     static let lowestThreshold = CK_UNIFORM_LOWEST
     /// From here on, in steps, an element is an exception.
@@ -20,8 +25,19 @@ struct UniformRule {
 
     init(step: Float, threshold: Float) {
         self.step = step
-        thresholds = [Float](
-            repeating: max(threshold, UniformRule.lowestThreshold), count: Int(CK_ACTIVITY_KINDS))
+        usualThreshold = max(threshold, UniformRule.lowestThreshold)
+        thresholds = [Float](repeating: usualThreshold, count: Int(CK_ACTIVITY_KINDS))
+    }
+
+    /// As the kernel takes it.
+    fileprivate var kernel: ck_uniform {
+        var kernel = ck_uniform()
+        kernel.inverse = 1 / step
+        kernel.usual = usualThreshold
+        withUnsafeMutableBytes(of: &kernel.thresholds) { bytes in
+            thresholds.withUnsafeBytes { bytes.copyMemory(from: $0) }
+        }
+        return kernel
     }
 }
 
@@ -33,7 +49,7 @@ struct UniformOutcome {
     var highest: Int
     /// Elements beyond the last level.
     var beyond: Int
-    /// By class: how many elements, and how many of them nonzero.
+    /// By kind of activity, if they were counted: how many elements, and how many of them nonzero.
     var seen: [Int]
     var sent: [Int]
     /// Where members lie: 256ths of a step, of levels 1 to 8, then of all above.
@@ -46,14 +62,13 @@ struct UniformOutcome {
         sent = elements(tally.sent, UInt64.self).map { Int($0) }
         let counts = elements(tally.counts, UInt64.self)
         let offsets = elements(tally.offsets, Double.self)
-        let squares = elements(tally.squares, Double.self)
-        var error = tally.quiet + squares[0]
+        var error = tally.squares
         for slot in counts.indices.dropFirst() where counts[slot] > 0 {
             let mean = offsets[slot] / Double(counts[slot])
             let place = max(-128, min(127, (mean * 256).rounded()))
             places[slot - 1] = Int8(place)
             let value = place / 256
-            error += squares[slot] - 2 * value * offsets[slot] + value * value * Double(counts[slot])
+            error += value * (value * Double(counts[slot]) - 2 * offsets[slot])
             nonzero += Int(counts[slot])
         }
         self.error = error * Double(step) * Double(step)
@@ -65,25 +80,32 @@ private func elements<Tuple, Element>(_ tuple: Tuple, _: Element.Type) -> [Eleme
     withUnsafeBytes(of: tuple) { Array($0.bindMemory(to: Element.self)) }
 }
 
-/// Quantizes magnitudes in the order of the elements, block by block: nothing is told from one to the next, as in the coder.
+/// Quantizes elements piece by piece.
 ///
 /// - Parameters:
 ///   - symbols: written if given.
-///   - deltas: those of a range, for a worker; finite.
+///   - countsKinds: `seen` and `sent` are wanted.
+///   - elements: for a worker, those of a range and what they are compared with, or deltas.
 func quantizeUniform(
-    _ count: Int, _ rule: UniformRule, symbols: UnsafeMutablePointer<UInt16>?, threads: Int = 1,
-    _ deltas: (Range<Int>, Int) -> UnsafePointer<Float>
+    _ count: Int, _ rule: UniformRule, symbols: UnsafeMutablePointer<UInt16>?, countsKinds: Bool = false,
+    threads: Int = 1,
+    _ elements: (Range<Int>, Int) -> (target: UnsafePointer<Float>, previous: UnsafePointer<Float>?)
 ) -> UniformOutcome {
-    let size = UniformRule.blockCount
-    let blocks = (count + size - 1) / size
+    let size = rule.pieceCount
+    // Pieces whose sums are added up at once.
+    let together = max(1, (1 << BlockSize.mixedLog2) / size)
+    let blocks = (count + together * size - 1) / (together * size)
     let tallies = Results(count: max(blocks, 1), ck_tally())
     inParallel(blocks, threads: threads) { block, worker in
-        let range = (block * size)..<min((block + 1) * size, count)
-        let first = deltas(range, worker)
-        tallies.change(block) {
-            ck_quantize_uniform(
-                first, range.count, 1 / rule.step, rule.thresholds, symbols.map { $0 + range.lowerBound }, &$0
-            )
+        var kernel = rule.kernel
+        for start in stride(from: block * together * size, to: count, by: size).prefix(together) {
+            let range = start..<min(start + size, count)
+            let (target, previous) = elements(range, worker)
+            tallies.change(block) {
+                (rule.isPatient ? ck_quantize_patiently : ck_quantize_uniform)(
+                    target, previous, range.count, &kernel, symbols.map { $0 + range.lowerBound },
+                    countsKinds, &$0)
+            }
         }
     }
     var sum = tallies[0]

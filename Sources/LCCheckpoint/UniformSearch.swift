@@ -8,22 +8,31 @@
 private let curveCount = 262_144
 private let sampleCount = 32_768
 private let sampleRun = 1024
+/// Elements that levels are dropped from at a time.
+private let cutCount = 1 << 16
 
 /// Finds a rule whose error is at most `budget`, a sum of squares, and writes the symbols.
 ///
+/// - Parameters:
+///   - isFinite: all deltas are.
+///   - isPatient: by the quantizer that takes several times as long and some per cent fewer bytes.
 /// - Precondition: the sum of the deltas' squares exceeds the budget, which is positive.
 /// - Returns: nil when no step does: it would be too small for Float32, or leave more exceptions than symbols are worth.
 func searchUniform(
-    _ vector: ScopeVector, budget: Double, symbols: UnsafeMutablePointer<UInt16>, threads: Int
+    _ vector: ScopeVector, budget: Double, isFinite: Bool, isPatient: Bool,
+    symbols: UnsafeMutablePointer<UInt16>, threads: Int
 ) -> (rule: UniformRule, outcome: UniformOutcome)? {
     let curve = withSample(vector, curveCount) { ErrorCurve($0) }
     guard var rule = curve.rule(budget: budget * curve.part(of: vector.layout.count)) else { return nil }
+    rule.isPatient = isPatient
     var bracket = StepBracket()
     withSample(vector, sampleCount) { sample in
         let part = Double(sample.count) / Double(vector.layout.count)
         for round in 0..<2 {
-            let outcome = quantizeUniform(sample.count, rule, symbols: nil) { range, _ in
-                sample.baseAddress.unsafelyUnwrapped + range.lowerBound
+            let outcome = quantizeUniform(
+                sample.count, rule, symbols: nil, countsKinds: round == 0
+            ) { range, _ in
+                (sample.baseAddress.unsafelyUnwrapped + range.lowerBound, nil)
             }
             if round == 0 { rule.thresholds = curve.thresholds(after: outcome, of: sample.count) }
             rule.step = min(
@@ -35,7 +44,9 @@ func searchUniform(
     for attempt in 0..<32 {
         guard rule.step >= UniformValues.smallestStep, rule.step.isFinite else { return nil }
         let outcome = quantizeUniform(vector.layout.count, rule, symbols: symbols, threads: threads) {
-            vector.deltas($0, into: rooms[$1])
+            isFinite
+                ? vector.targetAndReconstruction($0, into: rooms[$1])
+                : (vector.deltas($0, into: rooms[$1]), nil)
         }
         if outcome.beyond > vector.layout.count / 64 + 16 { return nil }
         let miss = outcome.error / budget
@@ -66,7 +77,7 @@ private func cut(
     defer { withExtendedLifetime(room) {} }
     var end = vector.layout.count
     while end > 0 {
-        let range = max(0, end - UniformRule.blockCount)..<end
+        let range = max(0, end - cutCount)..<end
         let own = vector.deltas(range, into: room)
         for index in range.reversed() where symbols[index] != 0 {
             let size = Double(own[index - range.lowerBound].magnitude)

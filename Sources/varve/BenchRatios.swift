@@ -64,7 +64,8 @@ extension BenchCommand {
             for (bits, lc) in zip(settings, huffman) {
                 let best = try pack(states, CodecSettings(kind: .lc(bits: bits)))
                 // The error is compared as it is stated: rounded, and an ulp isn't what the codec is measured by.
-                let error = min(lc.error * (1 + 1e-7), 0.999_999)
+                // Where nothing is missed, auto must not miss anything either.
+                let error = lc.error > 0 ? min(lc.error * (1 + 1e-7), 0.999_999) : 1e-30
                 let auto = try pack(states, CodecSettings(kind: .auto(error: error)))
                 let rival = huffman.filter { $0.error <= lc.error }.map(\.bytes).min() ?? lc.bytes
                 rows.append(

@@ -1,3 +1,4 @@
+import CKernels
 import Testing
 
 @testable import LCCheckpoint
@@ -88,5 +89,68 @@ import Testing
         #expect(abs(log2(0.1) + 3.321928094887362) < 1e-12)
         #expect(abs(squareRoot(2) - 1.4142135623730951) < 1e-15)
         #expect(abs(squareRoot(1e-300) / 1e-150 - 1) < 1e-12)
+    }
+
+    /// Two lists that are encoded at once give the bytes that each gives alone.
+    @Test func listsAreEncodedInPairs() throws {
+        var numbers = Numbers(state: 12)
+        let counts = [1_000_000, 3000, 40, 7] as [UInt32]
+        var runs = [UInt32](repeating: 1, count: Int(CK_RUN_TOKENS))
+        for token in 10..<30 { runs[token] = 50 }
+        let model = SymbolModel(
+            alphabet: 4,
+            contexts: SymbolContexts(left: .none, above: .none, wide: false, usesPrevious: false),
+            map: [0], tables: [0] + counts.dropFirst(), runs: runs, present: [])
+        let scratch = BlockScratch(count: 1)
+        func lists(_ sizes: [Int]) -> [ck_few] {
+            sizes.map { size in
+                let own = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, 2 * size))
+                var place: UInt32 = 0
+                for index in 0..<size {
+                    place += UInt32(numbers.next() % 40)
+                    own[index] = place
+                    own[size + index] = 1 + UInt32(numbers.next() % 3)
+                    place += 1
+                }
+                let targets = UnsafeMutablePointer<Float>.allocate(capacity: 1)
+                return ck_few(
+                    places: own, deltas: own + size, targets: targets, count: size, sums: ck_sums(),
+                    has_negative_zero: false)
+            }
+        }
+        for (one, two) in [
+            ([100], [100]), ([0, 50], [1000, 3]), ([7, 0, 0, 900], [0]), ([0], [0]), ([1], [1500, 1]),
+        ] {
+            let (first, second) = (lists(one), lists(two))
+            defer {
+                for few in first + second {
+                    few.places.deallocate()
+                    few.targets.deallocate()
+                }
+            }
+            first.withUnsafeBufferPointer { first in
+                second.withUnsafeBufferPointer { second in
+                    let alone = [first, second].map { model.encode([$0], scratch: scratch)[0] }
+                    #expect(model.encode([first, second], scratch: scratch) == alone)
+                    #expect(model.encode([second, first], scratch: scratch) == alone.reversed())
+                    #expect(alone.map(\.isEmpty) == [one, two].map { $0.reduce(0, +) == 0 })
+                }
+            }
+        }
+    }
+
+    /// Few changes in a large state: its tables must not be made from pieces that no run fits into.
+    @Test(arguments: [(1_500_000, 250), (3_000_000, 400), (600_000, 20)])
+    func fewAmongManyTakeLittle(_ count: Int, _ moved: Int) throws {
+        var numbers = Numbers(state: 44)
+        let base = [Float](repeating: 0, count: count)
+        var target = base
+        for _ in 0..<moved {
+            let sign: Float = numbers.next() % 3 == 0 ? 1 : -1
+            target[Int(numbers.next() % UInt64(count))] = sign * Float(1 + numbers.next() % 4)
+        }
+        let frame = try encode(target, onto: base, CodecSettings(kind: .lc(bits: 2))).frame
+        let entropy = frame.statistics.entropyBits * Double(count) / 8
+        #expect(Double(frame.bytes.count) <= 1.02 * entropy + 160)
     }
 }

@@ -5,11 +5,18 @@ import Testing
 
 /// What vector instructions do is what plain C does, bit for bit.
 @Suite(.serialized) struct KernelTests {
-    /// Runs `body` by both paths.
-    func both<Result>(_ body: () -> Result) -> (vector: Result, plain: Result) {
+    /// Vectors of 256 bits and of 512, where the machine has them.
+    enum Vectors: CaseIterable {
+        case narrow
+        case wide
+    }
+
+    /// Runs `body` by vectors and by plain C.
+    func both<Result>(_ vectors: Vectors, _ body: () -> Result) -> (vector: Result, plain: Result) {
+        defer { ck_use_path(CK_PATH_WIDE) }
+        ck_use_path(vectors == .wide ? CK_PATH_WIDE : CK_PATH_VECTORS)
         let vector = body()
-        ck_force_plain(true)
-        defer { ck_force_plain(false) }
+        ck_use_path(CK_PATH_PLAIN)
         return (vector, body())
     }
 
@@ -25,20 +32,20 @@ import Testing
         return (base, target)
     }
 
-    @Test func bothPathsGiveTheSameBits() throws {
+    @Test(arguments: Vectors.allCases) func bothPathsGiveTheSameBits(_ vectors: Vectors) throws {
         var numbers = Numbers(state: 21)
         for count in [1, 63, 64, 1023, 1024, 5000, 140_000] {
             for density in [1, 7, 500] {
                 let (base, target) = states(count, density, &numbers)
                 for bits in [1, 2, 3, 4, nil] as [Int?] {
                     let settings = CodecSettings(kind: .lc(bits: bits))
-                    let frames = both { try? encode(target, onto: base, settings) }
+                    let frames = both(vectors) { try? encode(target, onto: base, settings) }
                     let vector = try #require(frames.vector)
                     let plain = try #require(frames.plain)
                     #expect(vector.frame.bytes == plain.frame.bytes)
                     #expect(patterns(vector.reconstruction) == patterns(plain.reconstruction))
                     #expect(vector.frame.statistics == plain.frame.statistics)
-                    let decoded = both { try? apply(vector.frame.bytes, to: base) }
+                    let decoded = both(vectors) { try? apply(vector.frame.bytes, to: base) }
                     #expect(patterns(try #require(decoded.vector)) == patterns(vector.reconstruction))
                     #expect(patterns(try #require(decoded.plain)) == patterns(vector.reconstruction))
                 }
@@ -61,12 +68,12 @@ import Testing
         return (base, target)
     }
 
-    @Test func bothPathsFindTheSameRanges() {
+    @Test(arguments: Vectors.allCases) func bothPathsFindTheSameRanges(_ vectors: Vectors) {
         var numbers = Numbers(state: 17)
         for count in [10, 1024, 5000, 60_000] {
             let (base, target) = deltas(count, &numbers)
             for window in [0, 1, 3, 4, 7, 8, 30] as [UInt32] {
-                let found = both {
+                let found = both(vectors) {
                     var ranges = ck_ranges()
                     ck_ranges_clear(&ranges)
                     ck_scan(target, base, count, window, &ranges)
@@ -91,23 +98,29 @@ import Testing
         }
     }
 
-    @Test func bothPathsListTheSameDeltas() {
+    @Test(arguments: Vectors.allCases) func bothPathsListTheSameDeltas(_ vectors: Vectors) {
         var numbers = Numbers(state: 18)
         for count in [10, 64, 5000, 65_536] {
             let (base, target) = deltas(count, &numbers)
             for floor in [1, 90, 95, 100, 120] as [UInt32] {
-                let listed = both {
+                let listed = both(vectors) {
                     var places = [UInt32](repeating: 0, count: count)
                     var deltas = places
+                    var targets = [Float](repeating: 0, count: count)
                     var ranges = ck_ranges()
                     ck_ranges_clear(&ranges)
                     return places.withUnsafeMutableBufferPointer { places in
-                        deltas.withUnsafeMutableBufferPointer { deltas in
+                        withAll(&deltas, &targets) { deltas, targets in
                             var few = ck_few(
                                 places: places.baseAddress.unsafelyUnwrapped,
-                                deltas: deltas.baseAddress.unsafelyUnwrapped, count: 0, sums: ck_sums(),
+                                deltas: deltas.baseAddress.unsafelyUnwrapped,
+                                targets: targets.baseAddress.unsafelyUnwrapped, count: 0, sums: ck_sums(),
                                 has_negative_zero: false)
                             ck_list(target, base, count, floor, &ranges, &few)
+                            for index in 0..<few.count {
+                                let place = Int(few.places[index])
+                                #expect(few.targets[index].bitPattern == target[place].bitPattern)
+                            }
                             return [
                                 Array(places[..<few.count]), Array(deltas[..<few.count]),
                                 [UInt32(few.has_negative_zero ? 1 : 0), ranges.top],
@@ -128,8 +141,15 @@ import Testing
         }
     }
 
+    private func withAll<Result>(
+        _ one: inout [UInt32], _ two: inout [Float],
+        _ body: (UnsafeMutableBufferPointer<UInt32>, UnsafeMutableBufferPointer<Float>) -> Result
+    ) -> Result {
+        one.withUnsafeMutableBufferPointer { one in two.withUnsafeMutableBufferPointer { body(one, $0) } }
+    }
+
     /// Zero is added where nothing changes, too.
-    @Test func negativeZerosBecomePositive() throws {
+    @Test(arguments: Vectors.allCases) func negativeZerosBecomePositive(_ vectors: Vectors) throws {
         for rarity in [1, 100] {
             var base = [Float](repeating: 1, count: 140_000)
             for index in stride(from: 7, to: base.count, by: 501) { base[index] = -0.0 }
@@ -137,11 +157,11 @@ import Testing
                 index % rarity == 0 ? value + Float(index % 1000) / 1024 : value
             }
             let settings = CodecSettings(kind: .lc(bits: 3))
-            let frames = both { try? encode(target, onto: base, settings) }
+            let frames = both(vectors) { try? encode(target, onto: base, settings) }
             let vector = try #require(frames.vector)
             #expect(patterns(vector.reconstruction) == patterns(try #require(frames.plain).reconstruction))
             #expect(vector.reconstruction.allSatisfy { $0.bitPattern != 0x8000_0000 })
-            let decoded = both { try? apply(vector.frame.bytes, to: base) }
+            let decoded = both(vectors) { try? apply(vector.frame.bytes, to: base) }
             #expect(patterns(try #require(decoded.vector)) == patterns(vector.reconstruction))
             #expect(patterns(try #require(decoded.plain)) == patterns(vector.reconstruction))
         }
@@ -246,6 +266,59 @@ import Testing
         }
         #expect(throws: CodecError.self) {
             _ = try ChainSlice(of: "c", count: 1) { UnsafeRawBufferPointer(buffers[$0]) }
+        }
+    }
+
+    /// Groups of every size, whole batches of them and what is left over.
+    @Test(arguments: Vectors.allCases) func bothPathsPackTheSameGroups(_ vectors: Vectors) {
+        var numbers = Numbers(state: 31)
+        for (alphabet, group) in [(2, 6), (3, 5), (4, 4), (8, 3), (22, 2), (5, 3), (16, 2), (3, 2)] {
+            var groups = 1
+            for _ in 0..<group { groups *= alphabet }
+            let codes = (0..<groups).map { _ -> UInt32 in
+                let length = UInt32(numbers.next() % 12)
+                return UInt32(truncatingIfNeeded: numbers.next()) & ((1 << length) - 1) | length << 16
+            }
+            for count in [0, 1, 5, 256 * group, 256 * group - 1, 5000, 20_003] {
+                let symbols = (0..<count).map { _ in UInt16(numbers.next() % UInt64(alphabet)) }
+                let found = both(vectors) {
+                    var bytes = [UInt8](repeating: 0, count: 2 * count + 16)
+                    let size = ck_pack_groups(
+                        codes, UInt32(alphabet), UInt32(group), symbols, count, &bytes)
+                    return Array(bytes[..<size])
+                }
+                #expect(found.vector == found.plain)
+            }
+        }
+    }
+
+    @Test(arguments: Vectors.allCases) func symbolsAreCounted(_ vectors: Vectors) {
+        var numbers = Numbers(state: 32)
+        for alphabet in [1, 2, 4, 5, 8, 9, 12, 13, 16, 17, 600] {
+            for count in [0, 1, 7, 8, 15, 16, 17, 1000, 600_001] {
+                for rarity in [1, 40] where count < 1000 || rarity > 1 || alphabet < 9 {
+                    let symbols = (0..<count).map { _ in
+                        numbers.next() % UInt64(rarity) == 0 ? UInt16(numbers.next() % UInt64(alphabet)) : 0
+                    }
+                    var expected = [Int](repeating: 0, count: alphabet)
+                    for symbol in symbols { expected[Int(symbol)] += 1 }
+                    let found = both(vectors) {
+                        symbols.withUnsafeBufferPointer { histogram($0, alphabet: alphabet) }
+                    }
+                    #expect(found.vector == expected)
+                    #expect(found.plain == expected)
+                }
+            }
+        }
+    }
+
+    /// What the system's library says, as far as vectors are taken.
+    @Test(arguments: Vectors.allCases) func digestsAreThoseOfTheLibrary(_ vectors: Vectors) {
+        var numbers = Numbers(state: 33)
+        for count in [0, 1, 16, 17, 128, 129, 240, 241, 1024, 1025, 70_001] {
+            let bytes = (0..<count).map { _ in UInt8(truncatingIfNeeded: numbers.next()) }
+            let found = both(vectors) { bytes.withUnsafeBytes { Digest.of($0) } }
+            #expect(found.vector == found.plain)
         }
     }
 }

@@ -11,8 +11,11 @@
 
 #pragma clang assume_nonnull begin
 
-// For tests: true makes every function take its plain path.
-void ck_force_plain(bool plain);
+/// What a function may do its work by: plain C, vectors of 256 bits, or those of 512.
+typedef enum { CK_PATH_PLAIN, CK_PATH_VECTORS, CK_PATH_WIDE } ck_path;
+
+// For tests: functions take this path, or the best below it that the machine has.
+void ck_use_path(ck_path best);
 
 /// What is known of the deltas by key, the top nine bits of a delta.
 typedef struct {
@@ -23,6 +26,8 @@ typedef struct {
     uint32_t top;
     // Deltas that aren't finite.
     uint64_t nonfinite;
+    // Of what was looked at last much lay within the window: more of it is better only counted.
+    bool is_dense;
 } ck_ranges;
 
 void ck_ranges_clear(ck_ranges *ranges);
@@ -39,9 +44,10 @@ typedef struct {
 
 /// The deltas of a piece that aren't small, and what else there is to know of it.
 typedef struct {
-    // Where they are, and their bits.
+    // Where they are, their bits, and the elements of the target.
     uint32_t *places;
     uint32_t *deltas;
+    float *targets;
     size_t count;
     // The small deltas' squares, and the target's.
     ck_sums sums;
@@ -68,8 +74,7 @@ typedef struct {
 ck_sums ck_quantize(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
                     uint16_t *symbols);
 /// The same for listed deltas, the others being zero: afterwards `few` lists what isn't zero, with symbols for deltas.
-ck_sums ck_quantize_few(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
-                        ck_few *few);
+ck_sums ck_quantize_few(float *reconstruction, size_t count, const ck_buckets *buckets, ck_few *few);
 /// Squares of target - reconstruction, and of target.
 ck_sums ck_error(const float *target, const float *reconstruction, size_t count);
 /// Adds each symbol's value to the reconstruction. Every symbol is below `alphabet`.
@@ -94,6 +99,10 @@ void ck_exact_restore(const uint64_t *words, bool is_base, size_t count, size_t 
 /// The bytes of one significance, 0 the least.
 void ck_plane(const uint64_t *words, size_t count, uint32_t plane, uint16_t *symbols);
 void ck_add_plane(const uint16_t *symbols, size_t count, uint32_t plane, uint64_t *words);
+/// The largest alphabet whose symbols are counted side by side.
+#define CK_COUNTED_FEW 16
+/// Adds how often each symbol below `alphabet`, which is at most that large, occurs.
+void ck_count_few(const uint16_t *symbols, size_t count, uint32_t alphabet, uint64_t *counts);
 /// Counts symbols.
 void ck_count(const uint16_t *symbols, size_t count, ptrdiff_t *counts);
 
@@ -160,9 +169,18 @@ bool ck_decode_sparse(const ck_model *model, const uint8_t *bytes, size_t size, 
 /// The pieces that few deltas are listed by.
 #define CK_PIECE 65536
 
-/// Encodes a sparse block without contexts from the lists of its pieces, which hold symbols that aren't zero: 8 bytes for
-/// each and 16 more are enough.
-uint8_t *ck_encode_few(const ck_model *model, const ck_few *pieces, size_t count, uint8_t *buffer, size_t capacity);
+/// A block of pieces' lists, and where it is encoded, downwards from the end of `buffer`: 8 bytes for each symbol and 16 more
+/// are enough. `start` becomes where it begins.
+typedef struct {
+    const ck_few *pieces;
+    size_t count;
+    uint8_t *buffer;
+    size_t capacity;
+    uint8_t *_Nullable start;
+} ck_few_block;
+
+/// Encodes a sparse block without contexts, or two at once, from lists that hold symbols that aren't zero.
+void ck_encode_few(const ck_model *model, ck_few_block *one, ck_few_block *_Nullable two);
 /// The same backwards: lists at most `count` symbols; -1 when the bytes make no block of `count` symbols.
 ptrdiff_t ck_decode_few(const ck_model *model, const uint8_t *bytes, size_t size, size_t count, uint32_t *places,
                         uint32_t *symbols);
@@ -182,8 +200,9 @@ bool ck_unpack_groups(const uint64_t *entries, const uint8_t *lengths, uint32_t 
                       const uint8_t *_Nonnull const *_Nonnull bytes, const size_t *sizes, size_t quarter, size_t count,
                       uint8_t *scratch, uint16_t *symbols);
 
-/// Classes of recent activity, by which thresholds differ.
-#define CK_ACTIVITY_KINDS 49
+/// Kinds of recent activity, by which thresholds differ: classes of a slowly decaying sum of levels times those of a fast one.
+#define CK_ACTIVITY_CLASSES 8
+#define CK_ACTIVITY_KINDS 64
 /// In steps: magnitudes from here on are exceptions, no threshold is lower than that, and a magnitude of k + 1 less this is
 /// still level k.
 #define CK_UNIFORM_END 4095.5f
@@ -192,30 +211,41 @@ bool ck_unpack_groups(const uint64_t *entries, const uint8_t *lengths, uint32_t 
 /// Levels from here on are summed together.
 #define CK_LEVELS_SUMMED 9
 
-/// What a dead-zone quantizer did to some elements. In steps, by level, where 0 is what isn't sent: how many there are, and
-/// the sums of their offsets from the level and of those offsets' squares. Groups of eight in which nothing happens only
-/// have squares, `quiet`. By kind of activity: how many were seen, and how many of them sent.
+/// A dead-zone quantizer. In steps: the threshold that activity is told by, and those of each kind of activity.
 typedef struct {
+    float inverse;
+    float usual;
+    float thresholds[CK_ACTIVITY_KINDS];
+} ck_uniform;
+
+/// What a dead-zone quantizer did to some elements. In steps: the squares of the offsets from the level, 0 where nothing is
+/// sent, without what is beyond the last level. By level, from 1 on: how many there are, and their offsets' sums. By kind of
+/// activity, if wanted: how many were seen, and how many of them sent.
+typedef struct {
+    double squares;
     double offsets[CK_LEVELS_SUMMED + 1];
-    double squares[CK_LEVELS_SUMMED + 1];
     uint64_t counts[CK_LEVELS_SUMMED + 1];
-    double quiet;
     uint64_t seen[CK_ACTIVITY_KINDS];
     uint64_t sent[CK_ACTIVITY_KINDS];
     uint64_t beyond;
     uint32_t highest;
 } ck_tally;
 
-/// Quantizes finite deltas, fewer than 2^32, and adds to `tally`; `thresholds` are in steps, by kind. Symbols are 0 for
-/// nothing, 2k - 1 for the level k, 2k for the level -k.
-void ck_quantize_uniform(const float *deltas, size_t count, float inverse, const float *thresholds,
-                         uint16_t *_Nullable symbols, ck_tally *tally);
+/// Quantizes the deltas target - previous, or `target` itself, and adds to `tally`. Symbols are 0 for nothing, 2k - 1 for the level k, 2k for the level -k.
+void ck_quantize_uniform(const float *target, const float *_Nullable previous, size_t count, const ck_uniform *rule,
+                         uint16_t *_Nullable symbols, bool counts_kinds, ck_tally *tally);
+/// The same with activity told by what is sent: kinds are others, and always counted.
+void ck_quantize_patiently(const float *target, const float *_Nullable previous, size_t count, const ck_uniform *rule,
+                           uint16_t *_Nullable symbols, bool counts_kinds, ck_tally *tally);
 void ck_tally_merge(ck_tally *into, const ck_tally *other);
 
-/// Writes target - previous; returns the squares of these deltas, as `error`, and those of the target.
-ck_sums ck_deltas(const float *target, const float *previous, size_t count, float *deltas);
-/// The squares of a - b.
-double ck_squared_distance(const float *a, const float *b, size_t count);
+/// Squares of the deltas target - previous, as `error`, and of the target. Deltas are rounded to floats first, and are written if
+/// wanted.
+ck_sums ck_deltas(const float *target, const float *previous, size_t count, float *_Nullable deltas);
+/// Squares of what `previous` with the values of the symbols, which are below `alphabet`, misses of the target; without
+/// symbols as it is.
+double ck_missed(const float *target, const float *previous, const uint16_t *_Nullable symbols, size_t count,
+                 const float *values, uint32_t alphabet);
 
 /// Memory that isn't cleared, in large pages where it is large; null when there is none. It is given back by `ck_free`.
 void *_Nullable ck_allocate(size_t size);

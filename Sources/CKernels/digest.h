@@ -1,0 +1,9 @@
+#ifndef CK_DIGEST_H
+#define CK_DIGEST_H
+#include "dispatch.h"
+
+#ifdef CK_VECTOR
+ck_digest ck_digest_wide(const void *bytes, size_t count);
+#endif
+
+#endif
