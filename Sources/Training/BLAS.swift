@@ -1,9 +1,17 @@
 import CBLAS
+import Foundation
 
 /// The dense products, from OpenBLAS, all row by row in memory.
-enum BLAS {
+public enum BLAS {
     /// Holds BLAS to one thread: processes are the parallelism here, and one thread gives the same bits each time.
-    static let useOneThread: Void = openblas_set_num_threads(1)
+    ///
+    /// The threads that the library starts as it is loaded are ended, where it has a name for that: they would keep a core busy
+    /// for tens of milliseconds, waiting for work that never comes.
+    public static let useOneThread: Void = {
+        openblas_set_num_threads(1)
+        guard let symbol = dlsym(nil, "blas_thread_shutdown_") else { return }
+        _ = unsafeBitCast(symbol, to: (@convention(c) () -> CInt).self)()
+    }()
 
     /// A matrix as a product's operand: where it lies, its row length in memory, and whether to use its transpose.
     struct Operand {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Tensors
+import Training
 
 #if canImport(Glibc)
     import Glibc
@@ -31,6 +32,7 @@ struct Varve: AsyncParsableCommand {
     static func main() async {
         // A limit on the size of files is an error of the write that meets it, like a full disk.
         signal(SIGXFSZ, SIG_IGN)
+        BLAS.useOneThread
         do {
             var command = try parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
