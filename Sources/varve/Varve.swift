@@ -40,6 +40,12 @@ struct Varve: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+            // What was printed may still wait for a disk that is full.
+            guard fflush(nil) == 0 else {
+                throw CommandFailure(
+                    "the output could not be written: \(String(cString: strerror(errno)))",
+                    exitCode: CommandFailure.failed)
+            }
         } catch let failure as CommandFailure {
             end(failure)
         } catch let error as TensorFileError {

@@ -157,4 +157,22 @@ import Testing
             try base.frame.bytes.withUnsafeBytes { _ = try Frame(parsing: $0, limits: limits) }
         }
     }
+
+    /// Squares of such deltas are beyond what floats hold; their error is that of larger ones all the same.
+    @Test func smallNumbersHaveAnErrorToo() throws {
+        var numbers = Numbers(state: 27)
+        for count in [50, 9000] {
+            let base = (0..<count).map { _ in Float(Int(numbers.next() % 2001) - 1000) / 1e4 }
+            let target = base.map { $0 + Float(Int(numbers.next() % 2001) - 1000) / 1e7 }
+            for bits in [2, 4] {
+                let settings = CodecSettings(kind: .lc(bits: bits))
+                let large = try encode(target, onto: base, settings).frame.statistics.relativeError
+                let small = try encode(
+                    target.map { $0 * 0x1p-80 }, onto: base.map { $0 * 0x1p-80 }, settings
+                ).frame.statistics.relativeError
+                #expect(large > 0)
+                #expect(abs(small - large) <= 1e-5 * large)
+            }
+        }
+    }
 }
