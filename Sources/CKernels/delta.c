@@ -139,7 +139,7 @@ ck_sums ck_quantize_few(float *reconstruction, size_t count, const ck_buckets *b
     for (size_t k = 0; k < few->count; k++) {
         // What is looked at lies too far apart to be foreseen.
         uint32_t ahead = few->places[k + LISTED_AHEAD < few->count ? k + LISTED_AHEAD : k];
-        __builtin_prefetch(reconstruction + ahead, 1);
+        __builtin_prefetch(reconstruction + ahead);
         uint32_t place = few->places[k], key = few->deltas[k] >> 23;
         uint32_t symbol = buckets->symbols[key];
         float restored = reconstruction[place] + buckets->values[key];

@@ -127,6 +127,23 @@ static void encode_both(const tables_t *tables, block_t *one, block_t *two) {
     *two = (block_t){two->pieces, two->piece, two->left - count, next2, pair2, sink2};
 }
 
+void ck_count_listed(const ck_few *pieces, size_t count, const uint16_t *symbol_by_key, uint32_t *tokens,
+                     uint64_t *extra_bits) {
+    size_t next = 0;
+    for (size_t piece = 0; piece < count; piece++) {
+        for (size_t k = 0; k < pieces[piece].count; k++) {
+            if (symbol_by_key[pieces[piece].deltas[k] >> 23] == 0) continue;
+            size_t place = piece * CK_PIECE + pieces[piece].places[k];
+            uint32_t extra;
+            tokens[run_token(place - next, &extra)]++;
+            *extra_bits += extra;
+            next = place + 1;
+        }
+    }
+    // A block of zeros alone has no body.
+    if (next > 0) tokens[0]++;
+}
+
 void ck_encode_few(const ck_model *model, ck_few_block *one, ck_few_block *two) {
     run_t runs[SHORT];
     for (size_t run = 0; run < SHORT; run++) {

@@ -1,4 +1,4 @@
-// Packing groups sixteen at a time, by vectors of 512 bits.
+// Packing batches of groups by vectors of 512 bits.
 
 #include "groups.h"
 
@@ -38,15 +38,15 @@ CK_WIDE static inline __attribute__((always_inline)) size_t pack_wide(const uint
                                                                       size_t count, packer_t *packer) {
     const __m512i halves = _mm512_set1_epi64(0xffff);
     packer_t own = *packer;
+    uint32_t places[BATCH], found[BATCH];
     // Volatile, as the compiler would fetch the codes by a vector instruction that takes longer than one by one.
-    volatile uint32_t places[BATCH];
-    uint32_t found[BATCH];
+    const volatile uint32_t *const places_again = places;
     uint64_t words[BATCH / 2], sizes[BATCH / 2];
     size_t i = 0;
     for (; i + BATCH * group <= count; i += BATCH * group) {
         for (size_t k = 0; k < BATCH; k += 16)
-            _mm512_storeu_si512((void *)(places + k), indices(symbols + i + k * group, group, alphabet));
-        for (size_t k = 0; k < BATCH; k++) found[k] = codes[places[k]];
+            _mm512_storeu_si512(places + k, indices(symbols + i + k * group, group, alphabet));
+        for (size_t k = 0; k < BATCH; k++) found[k] = codes[places_again[k]];
         for (size_t k = 0; k < BATCH; k += 16) {
             // Two codes in one, then four.
             __m512i code = _mm512_loadu_si512(found + k);

@@ -3,45 +3,47 @@
 
 #include "delta.h"
 
-// Fast and slow decaying sums of magnitudes.
+#define MOST_WEIGHT 15
+
+// Fast and slow decaying sums of levels, in sixteenths.
 typedef struct {
     uint32_t fast;
     uint32_t slow;
-} activity_t;
+} recent_t;
 
 // Half the class of a sum, in octaves that begin at 2, 3, 6, 12, 24 and 48: the last of them has no end.
 static const uint8_t octaves[49] = {0, 0, 1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5,
                                     5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6};
 
-static inline uint32_t kind_of(activity_t activity) {
-    uint32_t fast = activity.fast < 48 ? activity.fast : 48, slow = activity.slow < 48 ? activity.slow : 48;
+static inline uint32_t kind_of(recent_t recent) {
+    uint32_t fast = recent.fast < 48 ? recent.fast : 48, slow = recent.slow < 48 ? recent.slow : 48;
     return CK_ACTIVITY_CLASSES * octaves[slow] + octaves[fast];
 }
 
-static inline void note(activity_t *activity, uint32_t level) {
-    uint32_t weight = (level < 15 ? level : 15) << 4;
-    activity->fast = (activity->fast * 3 >> 2) + weight;
-    activity->slow = activity->slow - (activity->slow >> 4) + weight;
+static inline void note(recent_t *recent, uint32_t level) {
+    uint32_t weight = (level < MOST_WEIGHT ? level : MOST_WEIGHT) << 4;
+    recent->fast = (recent->fast * 3 >> 2) + weight;
+    recent->slow = recent->slow - (recent->slow >> 4) + weight;
 }
 
 // What doesn't depend on the activity comes first, so that an element waits for little of the one before it, and nothing is
 // a branch that half of the elements would take. Magnitudes are compared as whole numbers.
-static inline uint16_t one(float delta, float inverse, const uint32_t *thresholds, activity_t *activity, ck_tally *tally) {
+static inline uint16_t one(float delta, float inverse, const uint32_t *thresholds, recent_t *recent, ck_tally *tally) {
     uint32_t bits = bits_of(delta * inverse), size = bits & MAGNITUDE;
     float ratio;
     memcpy(&ratio, &size, sizeof ratio);
-    uint32_t kind = kind_of(*activity);
+    uint32_t kind = kind_of(*recent);
     tally->seen[kind]++;
     if (!(ratio < CK_UNIFORM_END)) {
         tally->beyond++;
-        note(activity, 0);
+        note(recent, 0);
         return 0;
     }
     uint32_t level = (uint32_t)(int32_t)(ratio + CK_UNIFORM_ROUNDING);
     level += level == 0;
     uint32_t is_sent = size >= thresholds[kind], mask = 0 - is_sent;
     level &= mask;
-    note(activity, level);
+    note(recent, level);
     tally->sent[kind] += is_sent;
     uint32_t slot = level < CK_LEVELS_SUMMED ? level : CK_LEVELS_SUMMED;
     double offset = (double)ratio - (double)(int32_t)level;
@@ -56,7 +58,7 @@ static inline uint16_t one(float delta, float inverse, const uint32_t *threshold
 void ck_quantize_patiently(const float *target, const float *previous, size_t count, const ck_uniform *rule,
                            uint16_t *symbols, bool counts_kinds, ck_tally *tally) {
     (void)counts_kinds;
-    activity_t activity = {0, 0};
+    recent_t recent = {0, 0};
     const uint32_t lowest = bits_of(CK_UNIFORM_LOWEST);
     uint32_t thresholds[CK_ACTIVITY_KINDS];
     for (int kind = 0; kind < CK_ACTIVITY_KINDS; kind++) thresholds[kind] = bits_of(rule->thresholds[kind]);
@@ -68,7 +70,7 @@ void ck_quantize_patiently(const float *target, const float *previous, size_t co
         for (size_t k = 0; k < 8; k++) is_loud |= (bits_of(deltas[k] * rule->inverse) & MAGNITUDE) >= lowest;
         if (is_loud) {
             for (size_t k = 0; k < own; k++) {
-                uint16_t symbol = one(deltas[k], rule->inverse, thresholds, &activity, tally);
+                uint16_t symbol = one(deltas[k], rule->inverse, thresholds, &recent, tally);
                 if (symbols != NULL) symbols[i + k] = symbol;
             }
             continue;
@@ -78,8 +80,8 @@ void ck_quantize_patiently(const float *target, const float *previous, size_t co
         for (size_t k = 0; k < 8; k++) sum += deltas[k] * rule->inverse * (deltas[k] * rule->inverse);
         tally->squares += (double)sum;
         if (symbols != NULL) memset(symbols + i, 0, 8 * sizeof *symbols);
-        tally->seen[kind_of(activity)] += 8;
-        activity.fast >>= 3;
-        activity.slow -= activity.slow * 3 >> 3;
+        tally->seen[kind_of(recent)] += 8;
+        recent.fast >>= 3;
+        recent.slow -= recent.slow * 3 >> 3;
     }
 }

@@ -159,12 +159,7 @@ public struct FrameEncoder {
             // Deltas are of binary32: what that costs wider elements is part of the error.
             let error = wanted - narrowingError(sources, vector)
             if error > wanted / 2 {
-                history = encode(own, error: error, digests, into: &payload)
-                try own.failure.check()
-                if payload.head.isEmpty, !isRoot {
-                    history = try encodeBuckets(
-                        vector, error: error, settings.entropy, digests, into: &payload)
-                }
+                history = try encode(own, error: error, settings.entropy, digests, into: &payload)
             }
             // Nothing but the exact bits is near enough.
             if payload.head.isEmpty { fallthrough }
@@ -202,38 +197,48 @@ public struct FrameEncoder {
 
     /// Encodes a vector to an error, if that can be done; returns its symbols for the next frame.
     private mutating func encode(
-        _ vector: ScopeVector, error: Double, _ digests: SectionDigests, into payload: inout ScopePayload
-    ) -> [UInt8]? {
+        _ vector: ScopeVector, error: Double, _ entropy: CodecSettings.Entropy, _ digests: SectionDigests,
+        into payload: inout ScopePayload
+    ) throws(CodecError) -> [UInt8]? {
         let count = vector.layout.count
         let previous = context?.history?.symbols(scope: scopes.count, count: count, of: baseDigest)
         var next: [UInt8]?
         if keepsHistory { next = [UInt8](repeating: 0, count: count) }
-        let result = withPointer(to: previous) { previous in
+        let findings = withPointer(to: previous) { previous in
             withMutablePointer(to: &next) { next in
                 encodeUniform(
                     vector, error: error, previous: previous, history: next, digests, threads: threads)
             }
         }
-        guard let result else { return nil }
-        payload.head.append(FrameFormat.autoCodec)
-        payload.head.append(varint: UInt64(count))
-        result.head.write(into: &payload.head)
-        write(result.exceptions, vector.layout, into: &payload.head)
-        payload.append(result.stream)
-        totals.entropyBits += result.entropyBits
-        totals.error += result.error
-        totals.norm += result.norm
-        if result.usesPrevious { totals.usesPrevious = true }
-        return next
+        try vector.failure.check()
+        switch findings {
+        case .levels(let result):
+            payload.head.append(FrameFormat.autoCodec)
+            payload.head.append(varint: UInt64(count))
+            result.head.write(into: &payload.head)
+            write(result.exceptions, vector.layout, into: &payload.head)
+            payload.append(result.stream)
+            totals.entropyBits += result.entropyBits
+            totals.error += result.error
+            totals.norm += result.norm
+            if result.usesPrevious { totals.usesPrevious = true }
+            return next
+        case .buckets(let buckets):
+            return try encode(vector, buckets, entropy, digests, into: &payload)
+        case .neither:
+            // Where deltas are very small buckets may keep to an error that uniform steps don't.
+            guard !vector.layout.isRoot,
+                let buckets = fewestBuckets(vector, error: error, mostBits: .infinity, threads: threads)
+            else { return nil }
+            return try encode(vector, buckets, entropy, digests, into: &payload)
+        }
     }
 
-    /// Encodes a vector by buckets, if they keep to an error where uniform steps don't: where deltas are very small,
-    /// or nearly all alike.
-    private mutating func encodeBuckets(
-        _ vector: ScopeVector, error: Double, _ entropy: CodecSettings.Entropy, _ digests: SectionDigests,
-        into payload: inout ScopePayload
+    /// Encodes a vector by all deltas' buckets.
+    private mutating func encode(
+        _ vector: ScopeVector, _ buckets: BucketTable, _ entropy: CodecSettings.Entropy,
+        _ digests: SectionDigests, into payload: inout ScopePayload
     ) throws(CodecError) -> [UInt8]? {
-        guard let buckets = fewestBuckets(vector, error: error, threads: threads) else { return nil }
         payload.head.append(FrameFormat.lcCodec)
         payload.head.append(varint: UInt64(vector.layout.count))
         return try encode(vector, buckets, nil, entropy, digests, into: &payload)

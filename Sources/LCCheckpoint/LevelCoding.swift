@@ -21,11 +21,11 @@ struct LevelPlan {
             tables = nil
             return
         }
-        let plan = sampledPlan(symbols, counts: counts, previous: previous)
-        // Where neither neighbours nor the frame before tell anything, mixing what they tell doesn't either.
+        let (plan, isEven) = sampledPlan(symbols, counts: counts, previous: previous)
+        // Where neither neighbours nor the frame before tell anything, and it is the same everywhere, there is nothing to mix.
         let mixed = BlockCoder.mixed(usesPrevious: previous != nil)
         let isMixed =
-            plan.coder.hasContexts
+            (plan.coder.hasContexts || !isEven)
             && isSmaller(mixed, than: plan.coder, for: symbols, previous: previous, threads: threads)
         tables = isMixed ? nil : plan
     }
@@ -52,12 +52,17 @@ struct LevelPlan {
     }
 }
 
-/// A plan that is learnt from an eighth of the symbols, evenly spread.
+/// Symbols that a plan is learnt from, if an eighth of them is more.
+private let plannedCount = 1 << 19
+
+/// A plan that is learnt from an eighth of the symbols, evenly spread, or from fewer; and whether zeros are as frequent in all
+/// of its pieces as chance would have it.
 private func sampledPlan(
     _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?
-) -> StreamPlan {
+) -> (plan: StreamPlan, isEven: Bool) {
     let piece = 4096
-    let starts = Array(stride(from: 0, to: symbols.count - piece, by: 8 * piece))
+    let step = max(8, symbols.count / plannedCount) * piece
+    let starts = Array(stride(from: 0, to: symbols.count - piece, by: step))
     let sample = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: starts.count * piece)
     let above = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: previous == nil ? 0 : sample.count)
     defer {
@@ -69,10 +74,18 @@ private func sampledPlan(
         guard let previous else { continue }
         for place in 0..<piece { above[index * piece + place] = previous[start + place] }
     }
-    return StreamPlan(
+    let zeros = starts.indices.map { index in
+        var zeros = 0
+        for symbol in sample[(index * piece)..<((index + 1) * piece)] { zeros += symbol == 0 ? 1 : 0 }
+        return Double(zeros)
+    }
+    let mean = zeros.reduce(0, +) / Double(zeros.count)
+    let variance = zeros.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(zeros.count)
+    let plan = StreamPlan(
         sample: UnsafeBufferPointer(sample),
         previous: previous == nil ? nil : above.baseAddress.map { .init($0) },
         isComplete: false, counts: counts, entropy: .best)
+    return (plan, variance < 2 * mean * (1 - mean / Double(piece)))
 }
 
 /// Elements of a block that two coders are compared by: what a block takes is foretold by its first and second part of as many.

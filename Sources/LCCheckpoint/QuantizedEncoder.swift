@@ -45,8 +45,10 @@ struct QuantizedEncoder {
             BlockScratch(count: min(plan.blockSize.count, count))
         }
         if let few, plan.coder.takesLists {
-            inParallel((blockCount + 1) / 2, threads: threads) { pair, worker in
-                let blocks = (2 * pair)..<min(2 * pair + 2, blockCount)
+            // Two take less time than one after the other, but not where a thread would have none.
+            let together = blockCount >= 2 * threads ? 2 : 1
+            inParallel((blockCount + together - 1) / together, threads: threads) { group, worker in
+                let blocks = (together * group)..<min(together * (group + 1), blockCount)
                 let own = encode(
                     blocks.map { plan.blockSize.range($0, of: count) }, of: few, plan.coder,
                     scratch: scratches[worker])
@@ -192,79 +194,6 @@ extension ck_sums {
 
     /// No element, and no sum of squares, is beyond what floats hold.
     fileprivate var isFinite: Bool { error.isFinite && norm.isFinite }
-}
-
-/// Elements that a plan is made from, if there are more; of those, how many that aren't zero; and where that would take too
-/// long a look.
-private let sampleElements = 1 << 16
-private let sampleSent = 8192
-private let mostSample = 1 << 22
-
-extension QuantizedEncoder {
-    /// Learns from pieces of the vector, spread evenly, without changing it.
-    private func makePlan() -> StreamPlan {
-        let counts = buckets.counts
-        let count = vector.layout.count
-        let previous = entropy == .quick ? nil : previous
-        guard entropy != .huffman, counts.filter({ $0 > 0 }).count > 1 else {
-            return StreamPlan(
-                sample: UnsafeBufferPointer(start: nil, count: 0), previous: nil, isComplete: false,
-                counts: counts, entropy: .huffman)
-        }
-        // Enough to meet some thousand symbols that aren't zero; everything where alphabets are large, or where there are not
-        // so many.
-        let sent = Double(count - counts[0])
-        let share = sent / Double(count)
-        var wanted = max(sampleElements, Int(min(Double(sampleSent) / share, Double(count))))
-        if count > mostSample { wanted = min(wanted, max(mostSample, count / 4)) }
-        if counts.count > 16 || wanted >= count / 2 { wanted = count }
-        // Pieces that runs of zeros are short in: where they are cut they tell nothing.
-        let least = 4096
-        var piece = least
-        while piece < wanted, Double(piece) * share < 64 { piece *= 2 }
-        let step = wanted == count ? piece : max(piece, count / max(1, wanted / piece) / piece * piece)
-        var ranges: [Range<Int>] = []
-        for start in stride(from: 0, to: count, by: step) { ranges.append(start..<min(start + piece, count)) }
-        let total = ranges.reduce(0) { $0 + $1.count }
-        let symbols = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: total)
-        let above = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: previous == nil ? 0 : total)
-        let room = UnsafeMutablePointer<Float>.allocate(capacity: 3 * least)
-        defer {
-            symbols.deallocate()
-            above.deallocate()
-            room.deallocate()
-        }
-        var next = 0
-        for range in ranges {
-            for start in stride(from: range.lowerBound, to: range.upperBound, by: least) {
-                let own = start..<min(start + least, range.upperBound)
-                if let first = symbols.baseAddress {
-                    sample(own, room, into: first + next + (start - range.lowerBound))
-                }
-            }
-            if let previous, let first = above.baseAddress {
-                (first + next).update(from: previous + range.lowerBound, count: range.count)
-            }
-            next += range.count
-        }
-        return StreamPlan(
-            sample: UnsafeBufferPointer(symbols),
-            previous: previous == nil ? nil : above.baseAddress.map { .init($0) },
-            isComplete: total == count, counts: counts, entropy: entropy)
-    }
-
-    /// The symbols of some elements of one piece.
-    private func sample(
-        _ range: Range<Int>, _ room: UnsafeMutablePointer<Float>, into symbols: UnsafeMutablePointer<UInt16>
-    ) {
-        if let few { return few.symbols(range, byKey: buckets.symbolByKey, into: symbols) }
-        let target = vector.target(range, room)
-        let live = vector.reconstruction(range, room + range.count).floats
-        // On a copy: the vector itself is changed later, block by block.
-        let copy = room + 2 * range.count
-        copy.update(from: live, count: range.count)
-        _ = buckets.quantize(target, copy, count: range.count, into: symbols)
-    }
 }
 
 /// Codes a stream's blocks anew with Huffman.

@@ -256,21 +256,28 @@ struct UniformResult {
     var norm: Double
 }
 
+/// What keeps to an error in the fewest bytes.
+enum UniformFindings {
+    case levels(UniformResult)
+    case buckets(BucketTable)
+    case neither
+}
+
 /// Encodes a scope to a relative error and updates the reconstructions.
 ///
 /// - Parameters:
 ///   - previous: the previous frame's symbols.
 ///   - history: where this frame's symbols are left, clipped to 255.
 ///   - digests: of the sections.
-/// - Returns: nil when only buckets or the exact bits meet the error, or take less; then nothing has changed.
+/// - Returns: when it isn't levels that take the least, or they can't meet the error, nothing has changed.
 func encodeUniform(
     _ vector: ScopeVector, error bound: Double, previous: UnsafePointer<UInt8>?,
     history: UnsafeMutablePointer<UInt8>?, _ digests: SectionDigests, threads: Int
-) -> UniformResult? {
+) -> UniformFindings {
     let count = vector.layout.count
     // What rounding float64 to float32 takes away is part of the error.
     let lost = vector.layout.formats.contains(.float64) ? 0x1p-24 : 0
-    guard bound > 2 * lost else { return nil }
+    guard bound > 2 * lost else { return .neither }
     let scope = UniformScope(vector, threads: threads)
     let budget = (bound - lost) * (bound - lost) * scope.norm * (1 - 1e-9)
     let symbols = UnsafeBufferPointer(scope.symbols)
@@ -281,7 +288,12 @@ func encodeUniform(
     var own: UnsafePointer<UInt8>?
     var plan: LevelPlan
     repeat {
-        guard let symbolsFound = scope.quantize(budget: budget, isPatient: isPatient) else { return nil }
+        // What was found in a hurry is still there to be found if patience leads nowhere.
+        guard
+            let symbolsFound = scope.quantize(budget: budget, isPatient: isPatient)
+                ?? (count > LevelPlan.patientCount && isPatient
+                    ? scope.quantize(budget: budget, isPatient: false) : nil)
+        else { return .neither }
         found = symbolsFound
         let highest = found.values.highest
         counts = highest > 0 ? histogram(symbols, alphabet: 2 * highest + 1) : [count]
@@ -295,10 +307,10 @@ func encodeUniform(
     let stream = plan.encode(symbols, previous: own, threads: threads)
     // Where deltas are nearly all alike, buckets may say the same in less.
     if 4 * stream.byteCount > count, !vector.layout.isRoot,
-        let buckets = fewestBuckets(vector, error: bound, threads: threads),
-        LCCheckpoint.entropyBits(buckets.counts) < 8 * Double(stream.byteCount)
+        let buckets = fewestBuckets(
+            vector, error: bound, mostBits: 8 * Double(stream.byteCount), threads: threads)
     {
-        return nil
+        return .buckets(buckets)
     }
     let exceptions = restored.carried.map {
         ExceptionalElement(index: $0, pattern: vector.pattern($0))
@@ -306,23 +318,29 @@ func encodeUniform(
     scope.store(values.table, exceptions: exceptions, digests)
     let relative = scope.norm > 0 ? squareRoot(restored.error / scope.norm) : 0
     let sums = vector.layout.isRoot ? squaredError(vector.withoutRoots) : (restored.error, scope.norm)
-    return UniformResult(
-        head: UniformHead(error: relative, isRoot: vector.layout.isRoot, values: values),
-        exceptions: exceptions, stream: stream, usesPrevious: stream.coder.usesPrevious,
-        entropyBits: entropyBits(counts), error: sums.0, norm: sums.1)
+    return .levels(
+        UniformResult(
+            head: UniformHead(error: relative, isRoot: vector.layout.isRoot, values: values),
+            exceptions: exceptions, stream: stream, usesPrevious: stream.coder.usesPrevious,
+            entropyBits: entropyBits(counts), error: sums.0, norm: sums.1))
 }
 
-/// The fewest buckets that keep to an error, if any do.
-func fewestBuckets(_ vector: ScopeVector, error: Double, threads: Int) -> BucketTable? {
+/// The fewest buckets that keep to an error, if any do and their symbols' entropy is below `mostBits`.
+func fewestBuckets(_ vector: ScopeVector, error: Double, mostBits: Double, threads: Int) -> BucketTable? {
     let all = BucketTable(vector, bits: nil, threads: threads)
-    guard relativeError(vector, all) <= error else { return nil }
+    // The entropy grows with the number of buckets.
+    func entropy(bits: Int) -> Double {
+        let kept = all.counts.dropFirst().prefix(1 << bits - 1)
+        return entropyBits([vector.layout.count - kept.reduce(0, +)] + kept)
+    }
+    guard entropy(bits: 1) < mostBits, relativeError(vector, all) <= error else { return nil }
     var bits = 1
-    while 1 << bits <= all.values.count {
+    while 1 << bits <= all.values.count, entropy(bits: bits) < mostBits {
         let few = BucketTable(vector, bits: bits, threads: threads)
         if relativeError(vector, few) <= error { return few }
         bits += 1
     }
-    return all
+    return entropyBits(all.counts) < mostBits ? all : nil
 }
 
 /// ‖u − ũ‖ / ‖u‖ that a quantizer would leave, without changing anything.

@@ -32,6 +32,7 @@ struct Varve: AsyncParsableCommand {
     static func main() async {
         // A limit on the size of files is an error of the write that meets it, like a full disk.
         signal(SIGXFSZ, SIG_IGN)
+        // Ends the threads that were started as the library was loaded.
         BLAS.useOneThread
         do {
             var command = try parseAsRoot()

@@ -153,4 +153,24 @@ import Testing
         let entropy = frame.statistics.entropyBits * Double(count) / 8
         #expect(Double(frame.bytes.count) <= 1.02 * entropy + 160)
     }
+
+    /// Changes that lie together, where pieces spread evenly don't meet them, or meet little else.
+    @Test(
+        arguments: [
+            (10_000_000, 1000, 1_100_000..<2_090_000), (9_000_000, 2000, 2_100_000..<8_300_000),
+            (4_000_000, 30_000, 16_384..<49_152), (4_000_000, 3000, 0..<4096),
+            (5_000_000, 40, 4_999_000..<5_000_000),
+        ] as [(Int, Int, Range<Int>)])
+    func changesThatLieTogetherTakeLittle(_ count: Int, _ moved: Int, _ place: Range<Int>) throws {
+        var numbers = Numbers(state: 45)
+        let base = [Float](repeating: 0, count: count)
+        var target = base
+        for _ in 0..<moved {
+            let index = place.lowerBound + Int(numbers.next() % UInt64(place.count))
+            target[index] = [1, -1, 0.5][Int(numbers.next() % 3)]
+        }
+        let frame = try encode(target, onto: base, CodecSettings(kind: .lc(bits: 2))).frame
+        let entropy = frame.statistics.entropyBits * Double(count) / 8
+        #expect(Double(frame.bytes.count) <= 1.02 * entropy + 160)
+    }
 }

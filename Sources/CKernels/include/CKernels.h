@@ -26,7 +26,7 @@ typedef struct {
     uint32_t top;
     // Deltas that aren't finite.
     uint64_t nonfinite;
-    // Of what was looked at last much lay within the window: more of it is better only counted.
+    // For ck_scan alone: of what it looked at last much lay within the window, and more of it is better only counted.
     bool is_dense;
 } ck_ranges;
 
@@ -55,10 +55,9 @@ typedef struct {
     bool has_negative_zero;
 } ck_few;
 
-/// Lists the deltas target - previous whose exponent is `floor` (at least 1) or more, and adds them to `ranges`. There is
-/// room for all.
-void ck_list(const float *target, const float *previous, size_t count, uint32_t floor, ck_ranges *ranges,
-             ck_few *few);
+/// Lists the deltas target - previous whose exponent is `floor` (at least 1) or more, and adds them to `ranges`. There is room for
+/// all.
+void ck_list(const float *target, const float *previous, size_t count, uint32_t floor, ck_ranges *ranges, ck_few *few);
 
 /// How a delta becomes a symbol, and a symbol a value.
 typedef struct {
@@ -73,7 +72,8 @@ typedef struct {
 /// Writes symbols, adds their values to the reconstruction.
 ck_sums ck_quantize(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
                     uint16_t *symbols);
-/// The same for listed deltas, the others being zero: afterwards `few` lists what isn't zero, with symbols for deltas.
+/// The same for listed deltas, the others being zero: afterwards `few` lists the places of what isn't zero, with symbols for
+/// deltas, and its targets mean nothing.
 ck_sums ck_quantize_few(float *reconstruction, size_t count, const ck_buckets *buckets, ck_few *few);
 /// Squares of target - reconstruction, and of target.
 ck_sums ck_error(const float *target, const float *reconstruction, size_t count);
@@ -101,7 +101,7 @@ void ck_plane(const uint64_t *words, size_t count, uint32_t plane, uint16_t *sym
 void ck_add_plane(const uint16_t *symbols, size_t count, uint32_t plane, uint64_t *words);
 /// The largest alphabet whose symbols are counted side by side.
 #define CK_COUNTED_FEW 16
-/// Adds how often each symbol below `alphabet`, which is at most that large, occurs.
+/// Adds how often each symbol below `alphabet`, which is at most that large, occurs; `counts` has room for the largest.
 void ck_count_few(const uint16_t *symbols, size_t count, uint32_t alphabet, uint64_t *counts);
 /// Counts symbols.
 void ck_count(const uint16_t *symbols, size_t count, ptrdiff_t *counts);
@@ -179,6 +179,10 @@ typedef struct {
     uint8_t *_Nullable start;
 } ck_few_block;
 
+/// Counts the tokens of runs as such a block would have them, and the bits that come with them, before its lists are quantized:
+/// deltas whose key has symbol 0 are zeros.
+void ck_count_listed(const ck_few *pieces, size_t count, const uint16_t *symbol_by_key, uint32_t *tokens,
+                     uint64_t *extra_bits);
 /// Encodes a sparse block without contexts, or two at once, from lists that hold symbols that aren't zero.
 void ck_encode_few(const ck_model *model, ck_few_block *one, ck_few_block *_Nullable two);
 /// The same backwards: lists at most `count` symbols; -1 when the bytes make no block of `count` symbols.
@@ -231,10 +235,11 @@ typedef struct {
     uint32_t highest;
 } ck_tally;
 
-/// Quantizes the deltas target - previous, or `target` itself, and adds to `tally`. Symbols are 0 for nothing, 2k - 1 for the level k, 2k for the level -k.
+/// Quantizes the deltas target - previous, or `target` itself, and adds to `tally`. Symbols are 0 for nothing, 2k - 1 for the
+/// level k, 2k for the level -k.
 void ck_quantize_uniform(const float *target, const float *_Nullable previous, size_t count, const ck_uniform *rule,
                          uint16_t *_Nullable symbols, bool counts_kinds, ck_tally *tally);
-/// The same with activity told by what is sent: kinds are others, and always counted.
+/// The same with activity told by what is sent. Its kinds are others, and are counted whether they are wanted or not.
 void ck_quantize_patiently(const float *target, const float *_Nullable previous, size_t count, const ck_uniform *rule,
                            uint16_t *_Nullable symbols, bool counts_kinds, ck_tally *tally);
 void ck_tally_merge(ck_tally *into, const ck_tally *other);

@@ -1,0 +1,111 @@
+import CKernels
+
+// What the coder of a vector's symbols is chosen by.
+
+/// Elements that a plan is made from, if there are more; of those, how many that aren't zero are wanted, and where the search
+/// for them ends.
+private let sampleElements = 1 << 16
+private let sampleSent = 8192
+private let mostSample = 1 << 22
+/// Elements that are sampled at a time, and in one piece at least.
+private let sampleStep = 4096
+
+extension QuantizedEncoder {
+    /// Learns from pieces of the vector, spread evenly, without changing it; from the lists where these pieces don't show what
+    /// there is.
+    func makePlan() -> StreamPlan {
+        let counts = buckets.counts
+        let count = vector.layout.count
+        let previous = entropy == .quick ? nil : previous
+        guard entropy != .huffman, counts.filter({ $0 > 0 }).count > 1 else { return huffmanPlan }
+        let share = Double(count - counts[0]) / Double(count)
+        let ranges = sampleRanges(count, share: share, isSmallAlphabet: counts.count <= 16)
+        let total = ranges.reduce(0) { $0 + $1.count }
+        let symbols = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: total)
+        let above = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: previous == nil ? 0 : total)
+        let room = UnsafeMutablePointer<Float>.allocate(capacity: 3 * sampleStep)
+        defer {
+            symbols.deallocate()
+            above.deallocate()
+            room.deallocate()
+        }
+        var next = 0
+        for range in ranges {
+            for start in stride(from: range.lowerBound, to: range.upperBound, by: sampleStep) {
+                let own = start..<min(start + sampleStep, range.upperBound)
+                if let first = symbols.baseAddress {
+                    sample(own, room, into: first + next + (start - range.lowerBound))
+                }
+            }
+            if let previous, let first = above.baseAddress {
+                (first + next).update(from: previous + range.lowerBound, count: range.count)
+            }
+            next += range.count
+        }
+        if let few, total < count {
+            let expected = share * Double(total)
+            let met = Double(total - histogram(UnsafeBufferPointer(symbols), alphabet: counts.count)[0])
+            // Changes lie together, or are too few to be met.
+            if expected < 64 || met < expected / 2 || met > 2 * expected { return listedPlan(few) }
+        }
+        return StreamPlan(
+            sample: UnsafeBufferPointer(symbols),
+            previous: previous == nil ? nil : above.baseAddress.map { .init($0) },
+            isComplete: total == count, counts: counts, entropy: entropy)
+    }
+
+    private var huffmanPlan: StreamPlan {
+        StreamPlan(
+            sample: UnsafeBufferPointer(start: nil, count: 0), previous: nil, isComplete: false,
+            counts: buckets.counts, entropy: .huffman)
+    }
+
+    /// Enough elements to meet some thousand symbols that aren't zero; all where alphabets are large, or the vector isn't much larger.
+    private func sampleRanges(_ count: Int, share: Double, isSmallAlphabet: Bool) -> [Range<Int>] {
+        var wanted = max(sampleElements, Int(min(Double(sampleSent) / share, Double(min(count, mostSample)))))
+        if !isSmallAlphabet || wanted >= count / 2 { wanted = count }
+        // Pieces that runs of zeros are short in: where they are cut they tell nothing.
+        var piece = sampleStep
+        while piece < wanted / 8, Double(piece) * share < 64 { piece *= 2 }
+        let step = wanted == count ? piece : count / (wanted / piece) / sampleStep * sampleStep
+        return stride(from: 0, to: count, by: max(step, piece)).map { $0..<min($0 + piece, count) }
+    }
+
+    /// Runs and symbols without contexts, counted in the lists: their tables fit whatever lies where.
+    private func listedPlan(_ few: FewDeltas) -> StreamPlan {
+        var plan = huffmanPlan
+        var tokens = [UInt32](repeating: 0, count: Int(CK_RUN_TOKENS))
+        var bits: UInt64 = 0
+        let pieces = plan.blockSize.count / FewDeltas.pieceCount
+        for start in stride(from: 0, to: few.pieces.count, by: pieces) {
+            let own = UnsafeBufferPointer(
+                rebasing: few.pieces[start..<min(start + pieces, few.pieces.count)])
+            if let first = own.baseAddress {
+                ck_count_listed(first, own.count, buckets.symbolByKey, &tokens, &bits)
+            }
+        }
+        let sent = buckets.counts.dropFirst()
+        let model = SymbolModel(
+            alphabet: buckets.counts.count,
+            contexts: SymbolContexts(left: .none, above: .none, wide: false, usesPrevious: false), map: [0],
+            tables: [0] + sent.map { UInt32(clamping: $0) }, runs: tokens, present: [])
+        let estimate =
+            Double(bits) + entropyBits(tokens.map { Int($0) }) + entropyBits(Array(sent))
+            + Double(8 * model.head.count)
+        if estimate / 8 < Double(plan.mostBytes) { plan.coder = .contexts(model) }
+        return plan
+    }
+
+    /// The symbols of some elements of one piece.
+    private func sample(
+        _ range: Range<Int>, _ room: UnsafeMutablePointer<Float>, into symbols: UnsafeMutablePointer<UInt16>
+    ) {
+        if let few { return few.symbols(range, byKey: buckets.symbolByKey, into: symbols) }
+        let target = vector.target(range, room)
+        let live = vector.reconstruction(range, room + range.count).floats
+        // On a copy: the vector itself is changed later, block by block.
+        let copy = room + 2 * range.count
+        copy.update(from: live, count: range.count)
+        _ = buckets.quantize(target, copy, count: range.count, into: symbols)
+    }
+}
