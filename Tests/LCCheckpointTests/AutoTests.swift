@@ -224,4 +224,22 @@ import Testing
         #expect(auto.statistics.relativeError <= 1.000_001 * error)
         #expect(auto.bytes.count < paper.bytes.count)
     }
+
+    /// Mixed contexts learn as they go: they are for streams that are not the same everywhere, even where no neighbour tells
+    /// anything.
+    @Test func unevenStreamsAreMixed() {
+        let count = 3 << 19
+        for (first, second, isMixed) in [(20, 5, true), (8, 8, false)] as [(UInt64, UInt64, Bool)] {
+            var numbers = Numbers(state: 8)
+            let symbols = (0..<count).map { index -> UInt16 in
+                let word = numbers.next()
+                return word % (index < count / 2 ? first : second) == 0 ? UInt16(1 + word >> 60 & 1) : 0
+            }
+            symbols.withUnsafeBufferPointer { symbols in
+                let counts = histogram(symbols, alphabet: 3)
+                let plan = LevelPlan(symbols, counts: counts, previous: nil, threads: 1)
+                #expect(plan.isMixed == isMixed)
+            }
+        }
+    }
 }
