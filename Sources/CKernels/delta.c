@@ -10,15 +10,7 @@ void ck_use_path(ck_path best) { atomic_store(&ck_best_path, (int)best); }
 #define LISTED_AHEAD 128
 
 static void error_plain(const float *target, const float *reconstruction, size_t start, size_t count, lanes_t *lanes) {
-    for (size_t from = start; from < count; from += GROUP) {
-        float error[LANES] = {0}, norm[LANES] = {0};
-        for (size_t i = from; i < count && i < from + GROUP; i++) {
-            float miss = target[i] - reconstruction[i];
-            error[i % LANES] += miss * miss;
-            norm[i % LANES] += target[i] * target[i];
-        }
-        add_lanes(lanes, error, norm);
-    }
+    for (size_t i = start; i < count; i++) add_element(lanes, i, target[i] - reconstruction[i], target[i]);
 }
 
 static void quantize_plain(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
@@ -31,19 +23,12 @@ static void quantize_plain(const float *target, float *reconstruction, size_t co
 }
 
 #ifdef CK_VECTOR
-// Up to eight exponents, hence sixteen keys: the tables fit registers.
+// Up to eight exponents.
 CK_VECTOR static size_t quantize_vector(const float *target, float *reconstruction, size_t count,
                                         const ck_buckets *buckets, uint16_t *symbols, lanes_t *sums) {
-    float values[16] = {0};
-    int32_t codes[16] = {0};
-    for (uint32_t exponent = buckets->lowest; exponent <= buckets->highest; exponent++) {
-        for (uint32_t sign = 0; sign < 2; sign++) {
-            // The sign in bit 3: it is at hand in the delta's own sign bit.
-            uint32_t index = (exponent - buckets->lowest) + 8 * sign;
-            values[index] = buckets->values[exponent + 256 * sign];
-            codes[index] = buckets->symbols[exponent + 256 * sign];
-        }
-    }
+    float values[16];
+    int32_t codes[16];
+    fill_tables(buckets, values, codes);
     const __m256 positive = _mm256_loadu_ps(values), negative = _mm256_loadu_ps(values + 8);
     const __m256 codes0 = _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)codes));
     const __m256 codes1 = _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(codes + 8)));
@@ -51,9 +36,9 @@ CK_VECTOR static size_t quantize_vector(const float *target, float *reconstructi
     const __m256i cutoff = _mm256_set1_epi32((int)((buckets->lowest << 23) - 1));
     const __m256i ceiling = _mm256_set1_epi32((int)((buckets->highest + 1) << 23));
     const __m256i lowest = _mm256_set1_epi32((int)buckets->lowest);
-    group_t group = no_squares();
+    vector_lanes_t lanes = load_lanes(sums);
     size_t i = 0;
-    for (size_t end = count / GROUP * GROUP; i < end; i += 8) {
+    for (; i + 8 <= count; i += 8) {
         fetch_ahead(target + i, reconstruction + i);
         __m256 live = _mm256_loadu_ps(target + i);
         __m256 old = _mm256_loadu_ps(reconstruction + i);
@@ -77,26 +62,21 @@ CK_VECTOR static size_t quantize_vector(const float *target, float *reconstructi
         __m256 restored = _mm256_add_ps(old, value);
         _mm256_storeu_ps(reconstruction + i, restored);
         _mm_storeu_si128((__m128i *)(symbols + i), code);
-        add_squares(&group, i / 8 % 2, _mm256_sub_ps(live, restored), live);
-        if (i % GROUP != GROUP - 8) continue;
-        add_group(sums, &group);
-        group = no_squares();
+        add_squares(&lanes, _mm256_sub_ps(live, restored), live);
     }
+    store_lanes(sums, &lanes);
     return i;
 }
 
 CK_VECTOR static size_t error_vector(const float *target, const float *reconstruction, size_t count,
                                      lanes_t *sums) {
+    vector_lanes_t lanes = load_lanes(sums);
     size_t i = 0;
-    for (; i + GROUP <= count; i += GROUP) {
-        group_t group = no_squares();
-#pragma clang loop unroll(full)
-        for (size_t k = 0; k < GROUP; k += 8) {
-            __m256 live = _mm256_loadu_ps(target + i + k);
-            add_squares(&group, k / 8 % 2, _mm256_sub_ps(live, _mm256_loadu_ps(reconstruction + i + k)), live);
-        }
-        add_group(sums, &group);
+    for (; i + 8 <= count; i += 8) {
+        __m256 live = _mm256_loadu_ps(target + i);
+        add_squares(&lanes, _mm256_sub_ps(live, _mm256_loadu_ps(reconstruction + i)), live);
     }
+    store_lanes(sums, &lanes);
     return i;
 }
 #endif

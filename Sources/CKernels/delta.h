@@ -1,7 +1,7 @@
 // What the loops over deltas share: their bits, and sums of squares.
 //
-// Squares are summed in sixteen lanes of floats over 128 elements, and those sums lane by lane in double precision; vectors and
-// plain code do the same additions. A sum that overflows isn't finite, and the caller looks again.
+// Squares are summed in eight lanes of double precision, element by element; vectors and plain code do the same additions. Only
+// what isn't finite makes a sum that isn't.
 #ifndef CK_DELTA_H
 #define CK_DELTA_H
 
@@ -14,8 +14,7 @@
 
 #define MAGNITUDE 0x7fffffffu
 #define INFINITE 0x7f800000u
-#define GROUP 128
-#define LANES 16
+#define SUM_LANES 8
 
 static inline uint32_t bits_of(float value) {
     uint32_t bits;
@@ -23,21 +22,32 @@ static inline uint32_t bits_of(float value) {
     return bits;
 }
 
+// Values and symbols of up to eight exponents, hence sixteen keys: the tables fit registers. The sign is in bit 3 of a place.
+static inline void fill_tables(const ck_buckets *buckets, float *values, int32_t *codes) {
+    memset(values, 0, 16 * sizeof *values);
+    memset(codes, 0, 16 * sizeof *codes);
+    for (uint32_t exponent = buckets->lowest; exponent <= buckets->highest; exponent++) {
+        for (uint32_t sign = 0; sign < 2; sign++) {
+            uint32_t place = (exponent - buckets->lowest) + 8 * sign;
+            values[place] = buckets->values[exponent + 256 * sign];
+            codes[place] = buckets->symbols[exponent + 256 * sign];
+        }
+    }
+}
+
 typedef struct {
-    double error[LANES];
-    double norm[LANES];
+    double error[SUM_LANES];
+    double norm[SUM_LANES];
 } lanes_t;
 
-static inline void add_lanes(lanes_t *lanes, const float *error, const float *norm) {
-    for (int lane = 0; lane < LANES; lane++) {
-        lanes->error[lane] += (double)error[lane];
-        lanes->norm[lane] += (double)norm[lane];
-    }
+static inline void add_element(lanes_t *lanes, size_t place, float miss, float live) {
+    lanes->error[place % SUM_LANES] += (double)miss * (double)miss;
+    lanes->norm[place % SUM_LANES] += (double)live * (double)live;
 }
 
 static inline ck_sums sum_lanes(const lanes_t *lanes) {
     ck_sums sums = {0, 0};
-    for (int lane = 0; lane < LANES; lane++) {
+    for (int lane = 0; lane < SUM_LANES; lane++) {
         sums.error += lanes->error[lane];
         sums.norm += lanes->norm[lane];
     }
@@ -53,33 +63,33 @@ static inline void fetch_ahead(const float *one, const float *two) {
 }
 
 #ifdef CK_VECTOR
-// A group's sums, sixteen lanes each.
+CK_VECTOR static inline __m256d add_square_of(__m256d sum, __m256d value) {
+    return _mm256_add_pd(sum, _mm256_mul_pd(value, value));
+}
+
+// The lanes in registers.
 typedef struct {
-    __m256 error[2];
-    __m256 norm[2];
-} group_t;
+    __m256d error[2];
+    __m256d norm[2];
+} vector_lanes_t;
 
-CK_VECTOR static inline group_t no_squares(void) {
-    __m256 zero = _mm256_setzero_ps();
-    return (group_t){{zero, zero}, {zero, zero}};
+CK_VECTOR static inline vector_lanes_t load_lanes(const lanes_t *lanes) {
+    return (vector_lanes_t){{_mm256_loadu_pd(lanes->error), _mm256_loadu_pd(lanes->error + 4)},
+                            {_mm256_loadu_pd(lanes->norm), _mm256_loadu_pd(lanes->norm + 4)}};
 }
 
-CK_VECTOR static inline void add_squares(group_t *group, int half, __m256 miss, __m256 live) {
-    group->error[half] = _mm256_add_ps(group->error[half], _mm256_mul_ps(miss, miss));
-    group->norm[half] = _mm256_add_ps(group->norm[half], _mm256_mul_ps(live, live));
-}
-
-CK_VECTOR static inline void add_half(double *lanes, __m256 sums) {
-    __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(sums)), high = _mm256_cvtps_pd(_mm256_extractf128_ps(sums, 1));
-    _mm256_storeu_pd(lanes, _mm256_add_pd(_mm256_loadu_pd(lanes), low));
-    _mm256_storeu_pd(lanes + 4, _mm256_add_pd(_mm256_loadu_pd(lanes + 4), high));
-}
-
-CK_VECTOR static inline void add_group(lanes_t *lanes, const group_t *group) {
+CK_VECTOR static inline void store_lanes(lanes_t *lanes, const vector_lanes_t *from) {
     for (int half = 0; half < 2; half++) {
-        add_half(lanes->error + 8 * half, group->error[half]);
-        add_half(lanes->norm + 8 * half, group->norm[half]);
+        _mm256_storeu_pd(lanes->error + 4 * half, from->error[half]);
+        _mm256_storeu_pd(lanes->norm + 4 * half, from->norm[half]);
     }
+}
+
+CK_VECTOR static inline void add_squares(vector_lanes_t *lanes, __m256 miss, __m256 live) {
+    lanes->error[0] = add_square_of(lanes->error[0], _mm256_cvtps_pd(_mm256_castps256_ps128(miss)));
+    lanes->error[1] = add_square_of(lanes->error[1], _mm256_cvtps_pd(_mm256_extractf128_ps(miss, 1)));
+    lanes->norm[0] = add_square_of(lanes->norm[0], _mm256_cvtps_pd(_mm256_castps256_ps128(live)));
+    lanes->norm[1] = add_square_of(lanes->norm[1], _mm256_cvtps_pd(_mm256_extractf128_ps(live, 1)));
 }
 
 // The values of up to sixteen symbols fit registers; more are fetched one by one.
@@ -103,19 +113,29 @@ CK_VECTOR static inline __m256 values_of(const value_table_t *table, bool is_few
                             _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
 }
 
-CK_WIDE static inline __m512 add_square(__m512 sum, __m512 value) {
-    return _mm512_add_ps(sum, _mm512_mul_ps(value, value));
+typedef struct {
+    __m512d error;
+    __m512d norm;
+} wide_lanes_t;
+
+CK_WIDE static inline wide_lanes_t load_wide_lanes(const lanes_t *lanes) {
+    return (wide_lanes_t){_mm512_loadu_pd(lanes->error), _mm512_loadu_pd(lanes->norm)};
 }
 
-CK_WIDE static inline void add_wide(double *lanes, __m512 sums) {
-    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(sums)), high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(sums, 1));
-    _mm512_storeu_pd(lanes, _mm512_add_pd(_mm512_loadu_pd(lanes), low));
-    _mm512_storeu_pd(lanes + 8, _mm512_add_pd(_mm512_loadu_pd(lanes + 8), high));
+CK_WIDE static inline void store_wide_lanes(lanes_t *lanes, const wide_lanes_t *from) {
+    _mm512_storeu_pd(lanes->error, from->error);
+    _mm512_storeu_pd(lanes->norm, from->norm);
 }
 
-CK_WIDE static inline void add_wide_group(lanes_t *lanes, __m512 error, __m512 norm) {
-    add_wide(lanes->error, error);
-    add_wide(lanes->norm, norm);
+CK_WIDE static inline __m512d add_wide_square(__m512d sum, __m512 values) {
+    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(values)), high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(values, 1));
+    sum = _mm512_add_pd(sum, _mm512_mul_pd(low, low));
+    return _mm512_add_pd(sum, _mm512_mul_pd(high, high));
+}
+
+CK_WIDE static inline void add_wide_squares(wide_lanes_t *lanes, __m512 miss, __m512 live) {
+    lanes->error = add_wide_square(lanes->error, miss);
+    lanes->norm = add_wide_square(lanes->norm, live);
 }
 
 // A delta's place among up to eight exponents, above the sign in bit 3. `shifted` is its magnitude less the lowest exponent.

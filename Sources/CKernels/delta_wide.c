@@ -5,23 +5,17 @@
 #ifdef CK_VECTOR
 CK_WIDE size_t ck_quantize_wide(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
                                 uint16_t *symbols, lanes_t *lanes) {
-    float values[16] = {0};
-    int32_t codes[16] = {0};
-    for (uint32_t exponent = buckets->lowest; exponent <= buckets->highest; exponent++) {
-        for (uint32_t sign = 0; sign < 2; sign++) {
-            uint32_t index = (exponent - buckets->lowest) + 8 * sign;
-            values[index] = buckets->values[exponent + 256 * sign];
-            codes[index] = buckets->symbols[exponent + 256 * sign];
-        }
-    }
+    float values[16];
+    int32_t codes[16];
+    fill_tables(buckets, values, codes);
     const __m512 value_table = _mm512_loadu_ps(values);
     const __m512i code_table = _mm512_loadu_si512(codes);
     const __m512i magnitudes = _mm512_set1_epi32((int)MAGNITUDE);
     const __m512i lowest = _mm512_set1_epi32((int)(buckets->lowest << 23));
     const __m512i kept = _mm512_set1_epi32((int)((buckets->highest + 1 - buckets->lowest) << 23));
-    __m512 error = _mm512_setzero_ps(), norm = error;
+    wide_lanes_t sums = load_wide_lanes(lanes);
     size_t i = 0;
-    for (size_t end = count / GROUP * GROUP; i < end; i += 16) {
+    for (; i + 16 <= count; i += 16) {
         fetch_ahead(target + i, reconstruction + i);
         __m512 live = _mm512_loadu_ps(target + i), old = _mm512_loadu_ps(reconstruction + i);
         __m512i bits = _mm512_castps_si512(_mm512_sub_ps(live, old));
@@ -33,26 +27,20 @@ CK_WIDE size_t ck_quantize_wide(const float *target, float *reconstruction, size
         __m512i code = _mm512_maskz_permutexvar_epi32(is_kept, place, code_table);
         _mm512_storeu_ps(reconstruction + i, restored);
         _mm256_storeu_si256((__m256i *)(symbols + i), _mm512_cvtepi32_epi16(code));
-        error = add_square(error, _mm512_sub_ps(live, restored));
-        norm = add_square(norm, live);
-        if (i % GROUP != GROUP - 16) continue;
-        add_wide_group(lanes, error, norm);
-        error = norm = _mm512_setzero_ps();
+        add_wide_squares(&sums, _mm512_sub_ps(live, restored), live);
     }
+    store_wide_lanes(lanes, &sums);
     return i;
 }
 
 CK_WIDE size_t ck_error_wide(const float *target, const float *reconstruction, size_t count, lanes_t *lanes) {
+    wide_lanes_t sums = load_wide_lanes(lanes);
     size_t i = 0;
-    for (; i + GROUP <= count; i += GROUP) {
-        __m512 error = _mm512_setzero_ps(), norm = error;
-        for (size_t k = i; k < i + GROUP; k += 16) {
-            __m512 live = _mm512_loadu_ps(target + k);
-            error = add_square(error, _mm512_sub_ps(live, _mm512_loadu_ps(reconstruction + k)));
-            norm = add_square(norm, live);
-        }
-        add_wide_group(lanes, error, norm);
+    for (; i + 16 <= count; i += 16) {
+        __m512 live = _mm512_loadu_ps(target + i);
+        add_wide_squares(&sums, _mm512_sub_ps(live, _mm512_loadu_ps(reconstruction + i)), live);
     }
+    store_wide_lanes(lanes, &sums);
     return i;
 }
 #endif

@@ -21,16 +21,12 @@ static inline void list(ck_few *few, size_t place, float target, uint32_t bits, 
 
 static void list_plain(const float *target, const float *previous, size_t start, size_t count, uint32_t floor,
                        ck_ranges *ranges, ck_few *few, lanes_t *lanes) {
-    for (size_t from = start; from < count; from += GROUP) {
-        float error[LANES] = {0}, norm[LANES] = {0};
-        for (size_t i = from; i < count && i < from + GROUP; i++) {
-            float delta = target[i] - previous[i];
-            norm[i % LANES] += target[i] * target[i];
-            few->has_negative_zero |= bits_of(previous[i]) == 0x80000000u;
-            if ((bits_of(delta) & MAGNITUDE) < floor << 23) error[i % LANES] += delta * delta;
-            else list(few, i, target[i], bits_of(delta), ranges);
-        }
-        add_lanes(lanes, error, norm);
+    for (size_t i = start; i < count; i++) {
+        float delta = target[i] - previous[i];
+        bool is_listed = (bits_of(delta) & MAGNITUDE) >= floor << 23;
+        add_element(lanes, i, is_listed ? 0 : delta, target[i]);
+        few->has_negative_zero |= bits_of(previous[i]) == 0x80000000u;
+        if (is_listed) list(few, i, target[i], bits_of(delta), ranges);
     }
 }
 
@@ -41,29 +37,27 @@ CK_VECTOR static size_t list_vector(const float *target, const float *previous, 
     const __m256i magnitudes = _mm256_set1_epi32((int)MAGNITUDE);
     const __m256i below = _mm256_set1_epi32((int)((floor << 23) - 1)), sign = _mm256_set1_epi32(INT32_MIN);
     __m256i negative = _mm256_setzero_si256();
+    vector_lanes_t lanes = load_lanes(sums);
     size_t i = 0;
-    for (; i + GROUP <= count; i += GROUP) {
-        group_t group = no_squares();
-        uint64_t masks[2] = {0};
+    for (; i + 64 <= count; i += 64) {
+        uint64_t mask = 0;
 #pragma clang loop unroll(full)
-        for (size_t k = 0; k < GROUP; k += 8) {
+        for (size_t k = 0; k < 64; k += 8) {
             fetch_ahead(target + i + k, previous + i + k);
             __m256 live = _mm256_loadu_ps(target + i + k), old = _mm256_loadu_ps(previous + i + k);
             __m256 delta = _mm256_sub_ps(live, old);
             __m256 listed = _mm256_castsi256_ps(
                 _mm256_cmpgt_epi32(_mm256_and_si256(_mm256_castps_si256(delta), magnitudes), below));
-            add_squares(&group, k / 8 % 2, _mm256_andnot_ps(listed, delta), live);
+            add_squares(&lanes, _mm256_andnot_ps(listed, delta), live);
             negative = _mm256_or_si256(negative, _mm256_cmpeq_epi32(_mm256_castps_si256(old), sign));
-            masks[k / 64] |= (uint64_t)(uint32_t)_mm256_movemask_ps(listed) << k % 64;
+            mask |= (uint64_t)(uint32_t)_mm256_movemask_ps(listed) << k;
         }
-        add_group(sums, &group);
-        for (size_t half = 0; half < 2; half++) {
-            for (uint64_t mask = masks[half]; mask != 0; mask &= mask - 1) {
-                size_t place = i + 64 * half + (size_t)__builtin_ctzll(mask);
-                list(few, place, target[place], bits_of(target[place] - previous[place]), ranges);
-            }
+        for (; mask != 0; mask &= mask - 1) {
+            size_t place = i + (size_t)__builtin_ctzll(mask);
+            list(few, place, target[place], bits_of(target[place] - previous[place]), ranges);
         }
     }
+    store_lanes(sums, &lanes);
     few->has_negative_zero |= !_mm256_testz_si256(negative, negative);
     return i;
 }

@@ -11,28 +11,24 @@ CK_WIDE size_t ck_list_wide(const float *target, const float *previous, size_t c
     // Zero where an element was -0.0.
     __m512i signs = _mm512_set1_epi32(-1);
     uint32_t *listed_places = few->places, *listed_deltas = few->deltas;
+    wide_lanes_t sums = load_wide_lanes(lanes);
     size_t listed = few->count, i = 0;
-    for (; i + GROUP <= count; i += GROUP) {
-        __m512 error = _mm512_setzero_ps(), norm = error;
-#pragma clang loop unroll(full)
-        for (size_t k = 0; k < GROUP; k += 16) {
-            fetch_ahead(target + i + k, previous + i + k);
-            __m512 live = _mm512_loadu_ps(target + i + k), old = _mm512_loadu_ps(previous + i + k);
-            __m512 delta = _mm512_sub_ps(live, old);
-            __m512i bits = _mm512_castps_si512(delta);
-            __mmask16 mask = _mm512_cmpge_epu32_mask(_mm512_and_si512(bits, magnitudes), least);
-            error = add_square(error, _mm512_maskz_mov_ps((__mmask16)~mask, delta));
-            norm = add_square(norm, live);
-            signs = _mm512_min_epu32(signs, _mm512_xor_si512(_mm512_castps_si512(old), sign));
-            // As many as were looked at have room, so sixteen more are never too many.
-            _mm512_storeu_si512(listed_places + listed, _mm512_maskz_compress_epi32(mask, places));
-            _mm512_storeu_si512(listed_deltas + listed, _mm512_maskz_compress_epi32(mask, bits));
-            _mm512_storeu_ps(few->targets + listed, _mm512_maskz_compress_ps(mask, live));
-            listed += (size_t)_mm_popcnt_u32(mask);
-            places = _mm512_add_epi32(places, step);
-        }
-        add_wide_group(lanes, error, norm);
+    for (; i + 16 <= count; i += 16) {
+        fetch_ahead(target + i, previous + i);
+        __m512 live = _mm512_loadu_ps(target + i), old = _mm512_loadu_ps(previous + i);
+        __m512 delta = _mm512_sub_ps(live, old);
+        __m512i bits = _mm512_castps_si512(delta);
+        __mmask16 mask = _mm512_cmpge_epu32_mask(_mm512_and_si512(bits, magnitudes), least);
+        add_wide_squares(&sums, _mm512_maskz_mov_ps((__mmask16)~mask, delta), live);
+        signs = _mm512_min_epu32(signs, _mm512_xor_si512(_mm512_castps_si512(old), sign));
+        // As many as were looked at have room, so sixteen more are never too many.
+        _mm512_storeu_si512(listed_places + listed, _mm512_maskz_compress_epi32(mask, places));
+        _mm512_storeu_si512(listed_deltas + listed, _mm512_maskz_compress_epi32(mask, bits));
+        _mm512_storeu_ps(few->targets + listed, _mm512_maskz_compress_ps(mask, live));
+        listed += (size_t)_mm_popcnt_u32(mask);
+        places = _mm512_add_epi32(places, step);
     }
+    store_wide_lanes(lanes, &sums);
     few->count = listed;
     few->has_negative_zero |= _mm512_test_epi32_mask(signs, signs) != 0xffff;
     return i;

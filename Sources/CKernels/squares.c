@@ -35,10 +35,6 @@ static void missed_plain(const float *target, const float *previous, const uint1
 }
 
 #ifdef CK_VECTOR
-CK_VECTOR static inline __m256d add_square_of(__m256d sum, __m256d value) {
-    return _mm256_add_pd(sum, _mm256_mul_pd(value, value));
-}
-
 CK_VECTOR static size_t deltas_vector(const float *target, const float *previous, size_t count, float *deltas,
                                       double *energy, double *norm) {
     __m256d energies = _mm256_loadu_pd(energy), norms = _mm256_loadu_pd(norm);

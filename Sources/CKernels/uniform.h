@@ -3,6 +3,8 @@
 #define CK_UNIFORM_H
 #include "delta.h"
 
+// Sums are in lanes of single precision here.
+#define LANES 16
 // Elements that are decided on together: within them the slow sum stays as it is.
 #define GROUP_SIZE 8
 // A sum of levels loses a quarter with each element, another nearly half with each group.

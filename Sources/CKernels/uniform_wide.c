@@ -18,6 +18,10 @@ CK_WIDE static inline __m512 scaled_sum(__m512 sum, float scale, __m512 term) {
     return _mm512_add_ps(sum, _mm512_mul_ps(_mm512_set1_ps(scale), term));
 }
 
+CK_WIDE static inline __m512 add_square(__m512 sum, __m512 value) {
+    return _mm512_add_ps(sum, _mm512_mul_ps(value, value));
+}
+
 // Each group's sum of weights, which are whole numbers, in all of its lanes.
 CK_WIDE static inline __m512 group_sums(__m512 weights) {
     __m512 sums = _mm512_add_ps(weights, _mm512_shuffle_f32x4(weights, weights, 0xb1));

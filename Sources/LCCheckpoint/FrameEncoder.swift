@@ -228,7 +228,7 @@ public struct FrameEncoder {
         case .neither:
             // Where deltas are very small buckets may keep to an error that uniform steps don't.
             guard !vector.layout.isRoot,
-                let buckets = fewestBuckets(vector, error: error, mostBits: .infinity, threads: threads)
+                let buckets = allBuckets(vector, error: error, mostBits: .infinity, threads: threads)
             else { return nil }
             return try encode(vector, buckets, entropy, digests, into: &payload)
         }

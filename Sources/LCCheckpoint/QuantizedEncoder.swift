@@ -145,9 +145,6 @@ struct QuantizedEncoder {
                 sums = ck_error(live, restored, count)
             }
         }
-        if sums.isFinite, sums.norm < ck_sums.leastNorm {
-            sums = ck_deltas(target ?? vector.target(range, room), restored, count, nil)
-        }
         var exceptions: [ExceptionalElement] = []
         if !sums.isFinite {
             let live = target ?? vector.target(range, room)
@@ -189,9 +186,6 @@ struct QuantizedEncoder {
 }
 
 extension ck_sums {
-    /// Below it the squares that were added may have been too small for floats.
-    fileprivate static let leastNorm = 1e-18
-
     /// No element, and no sum of squares, is beyond what floats hold.
     fileprivate var isFinite: Bool { error.isFinite && norm.isFinite }
 }

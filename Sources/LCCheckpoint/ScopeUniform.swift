@@ -307,7 +307,7 @@ func encodeUniform(
     let stream = plan.encode(symbols, previous: own, threads: threads)
     // Where deltas are nearly all alike, buckets may say the same in less.
     if 4 * stream.byteCount > count, !vector.layout.isRoot,
-        let buckets = fewestBuckets(
+        let buckets = allBuckets(
             vector, error: bound, mostBits: 8 * Double(stream.byteCount), threads: threads)
     {
         return .buckets(buckets)
@@ -325,22 +325,11 @@ func encodeUniform(
             entropyBits: entropyBits(counts), error: sums.0, norm: sums.1))
 }
 
-/// The fewest buckets that keep to an error, if any do and their symbols' entropy is below `mostBits`.
-func fewestBuckets(_ vector: ScopeVector, error: Double, mostBits: Double, threads: Int) -> BucketTable? {
-    let all = BucketTable(vector, bits: nil, threads: threads)
-    // The entropy grows with the number of buckets.
-    func entropy(bits: Int) -> Double {
-        let kept = all.counts.dropFirst().prefix(1 << bits - 1)
-        return entropyBits([vector.layout.count - kept.reduce(0, +)] + kept)
-    }
-    guard entropy(bits: 1) < mostBits, relativeError(vector, all) <= error else { return nil }
-    var bits = 1
-    while 1 << bits <= all.values.count, entropy(bits: bits) < mostBits {
-        let few = BucketTable(vector, bits: bits, threads: threads)
-        if relativeError(vector, few) <= error { return few }
-        bits += 1
-    }
-    return entropyBits(all.counts) < mostBits ? all : nil
+/// All deltas' buckets, if they keep to an error and their symbols' entropy is below `mostBits`.
+func allBuckets(_ vector: ScopeVector, error: Double, mostBits: Double, threads: Int) -> BucketTable? {
+    let buckets = BucketTable(vector, bits: nil, threads: threads)
+    guard entropyBits(buckets.counts) < mostBits, relativeError(vector, buckets) <= error else { return nil }
+    return buckets
 }
 
 /// ‖u − ũ‖ / ‖u‖ that a quantizer would leave, without changing anything.

@@ -212,19 +212,6 @@ import Testing
         }
     }
 
-    /// Where deltas are of few values, fewer buckets than occur may do: rounding leaves some that don't matter.
-    @Test func fewValuesTakeNoMoreThanBuckets() throws {
-        var numbers = Numbers(state: 6)
-        let base = (0..<20_000).map { _ in Float(Int(numbers.next() % 20_001) - 10_000) / 1e5 }
-        let target = base.map { $0 + 1e-3 * Float(Int(numbers.next() % 3) - 1) }
-        let paper = try encode(target, onto: base, CodecSettings(kind: .lc(bits: 2), entropy: .huffman)).frame
-        let error = paper.statistics.relativeError
-        #expect(error > 0)
-        let auto = try encode(target, onto: base, CodecSettings(kind: .auto(error: 1.000_001 * error))).frame
-        #expect(auto.statistics.relativeError <= 1.000_001 * error)
-        #expect(auto.bytes.count < paper.bytes.count)
-    }
-
     /// Mixed contexts learn as they go: they are for streams that are not the same everywhere, even where no neighbour tells
     /// anything.
     @Test func unevenStreamsAreMixed() {
