@@ -9,8 +9,13 @@ void ck_use_path(ck_path best) { atomic_store(&ck_best_path, (int)best); }
 // Listed deltas from one to be fetched to the one at hand.
 #define LISTED_AHEAD 128
 
-static void error_plain(const float *target, const float *reconstruction, size_t start, size_t count, lanes_t *lanes) {
-    for (size_t i = start; i < count; i++) add_element(lanes, i, target[i] - reconstruction[i], target[i]);
+static void deltas_plain(const float *target, const float *previous, size_t start, size_t count, float *deltas,
+                         lanes_t *lanes) {
+    for (size_t i = start; i < count; i++) {
+        float delta = target[i] - previous[i];
+        if (deltas != NULL) deltas[i] = delta;
+        add_element(lanes, i, delta, target[i]);
+    }
 }
 
 static void quantize_plain(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
@@ -68,13 +73,15 @@ CK_VECTOR static size_t quantize_vector(const float *target, float *reconstructi
     return i;
 }
 
-CK_VECTOR static size_t error_vector(const float *target, const float *reconstruction, size_t count,
-                                     lanes_t *sums) {
+CK_VECTOR static size_t deltas_vector(const float *target, const float *previous, size_t count, float *deltas,
+                                      lanes_t *sums) {
     vector_lanes_t lanes = load_lanes(sums);
     size_t i = 0;
     for (; i + 8 <= count; i += 8) {
-        __m256 live = _mm256_loadu_ps(target + i);
-        add_squares(&lanes, _mm256_sub_ps(live, _mm256_loadu_ps(reconstruction + i)), live);
+        fetch_ahead(target + i, previous + i);
+        __m256 live = _mm256_loadu_ps(target + i), delta = _mm256_sub_ps(live, _mm256_loadu_ps(previous + i));
+        if (deltas != NULL) _mm256_storeu_ps(deltas + i, delta);
+        add_squares(&lanes, delta, live);
     }
     store_lanes(sums, &lanes);
     return i;
@@ -96,19 +103,19 @@ ck_sums ck_quantize(const float *target, float *reconstruction, size_t count, co
     }
 #endif
     quantize_plain(target + done, reconstruction + done, count - done, buckets, symbols + done);
-    if (done == 0) return ck_error(target, reconstruction, count);
-    error_plain(target, reconstruction, done, count, &lanes);
+    if (done == 0) return ck_deltas(target, reconstruction, count, NULL);
+    deltas_plain(target, reconstruction, done, count, NULL, &lanes);
     return sum_lanes(&lanes);
 }
 
-ck_sums ck_error(const float *target, const float *reconstruction, size_t count) {
+ck_sums ck_deltas(const float *target, const float *previous, size_t count, float *deltas) {
     lanes_t lanes = {{0}, {0}};
     size_t done = 0;
 #ifdef CK_VECTOR
-    if (ck_has_wide_vectors()) done = ck_error_wide(target, reconstruction, count, &lanes);
-    else if (ck_has_vectors()) done = error_vector(target, reconstruction, count, &lanes);
+    if (ck_has_wide_vectors()) done = ck_deltas_wide(target, previous, count, deltas, &lanes);
+    else if (ck_has_vectors()) done = deltas_vector(target, previous, count, deltas, &lanes);
 #endif
-    error_plain(target, reconstruction, done, count, &lanes);
+    deltas_plain(target, previous, done, count, deltas, &lanes);
     return sum_lanes(&lanes);
 }
 

@@ -148,7 +148,7 @@ CK_WIDE static inline __m512i place_of(__m512i bits, __m512i shifted) {
 // Whole groups; each returns how far it came.
 size_t ck_quantize_wide(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
                         uint16_t *symbols, lanes_t *lanes);
-size_t ck_error_wide(const float *target, const float *reconstruction, size_t count, lanes_t *lanes);
+size_t ck_deltas_wide(const float *target, const float *previous, size_t count, float *deltas, lanes_t *lanes);
 #endif
 
 #endif

@@ -33,12 +33,14 @@ CK_WIDE size_t ck_quantize_wide(const float *target, float *reconstruction, size
     return i;
 }
 
-CK_WIDE size_t ck_error_wide(const float *target, const float *reconstruction, size_t count, lanes_t *lanes) {
+CK_WIDE size_t ck_deltas_wide(const float *target, const float *previous, size_t count, float *deltas, lanes_t *lanes) {
     wide_lanes_t sums = load_wide_lanes(lanes);
     size_t i = 0;
     for (; i + 16 <= count; i += 16) {
-        __m512 live = _mm512_loadu_ps(target + i);
-        add_wide_squares(&sums, _mm512_sub_ps(live, _mm512_loadu_ps(reconstruction + i)), live);
+        fetch_ahead(target + i, previous + i);
+        __m512 live = _mm512_loadu_ps(target + i), delta = _mm512_sub_ps(live, _mm512_loadu_ps(previous + i));
+        if (deltas != NULL) _mm512_storeu_ps(deltas + i, delta);
+        add_wide_squares(&sums, delta, live);
     }
     store_wide_lanes(lanes, &sums);
     return i;

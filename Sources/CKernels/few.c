@@ -103,7 +103,13 @@ static block_t block_begin(const ck_few_block *from, const tables_t *tables) {
     return block;
 }
 
+// What is left of it, and its states; returns where it begins.
 static uint8_t *block_end(block_t *block, const tables_t *tables) {
+    while (has_more(block)) {
+        block->left--;
+        encode_listed(tables, &block->pieces[block->piece], block->piece * CK_PIECE, block->left, &block->next, &block->pair,
+                      &block->sink);
+    }
     if (block->next != SIZE_MAX)
         block->pair = encode_run(block->pair, tables->runs, tables->tokens, block->next, &block->sink);
     // The last that was written is the first to be read.
@@ -156,17 +162,7 @@ void ck_encode_few(const ck_model *model, ck_few_block *one, ck_few_block *two) 
     if (two != NULL) {
         block_t second = block_begin(two, &tables);
         while (has_more(&first) && has_more(&second)) encode_both(&tables, &first, &second);
-        while (has_more(&second)) {
-            second.left--;
-            encode_listed(&tables, &second.pieces[second.piece], second.piece * CK_PIECE, second.left, &second.next,
-                          &second.pair, &second.sink);
-        }
         two->start = block_end(&second, &tables);
-    }
-    while (has_more(&first)) {
-        first.left--;
-        encode_listed(&tables, &first.pieces[first.piece], first.piece * CK_PIECE, first.left, &first.next, &first.pair,
-                      &first.sink);
     }
     one->start = block_end(&first, &tables);
 }

@@ -2,13 +2,14 @@
 // with tables, which take a fraction of the time.
 
 /// How a stream of levels is coded.
-struct LevelPlan {
+enum LevelPlan {
+    /// Nothing is sent.
+    case constant
+    case mixed
+    case tables(StreamPlan)
+
     /// Elements up to which time doesn't matter.
     static let patientCount = 1 << 20
-
-    /// By tables, or, without a plan, by mixed contexts.
-    private let tables: StreamPlan?
-    private let isConstant: Bool
 
     /// - Parameters:
     ///   - counts: of every symbol.
@@ -16,9 +17,8 @@ struct LevelPlan {
     init(
         _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?, threads: Int
     ) {
-        isConstant = counts.count <= 1
-        guard !isConstant, symbols.count > LevelPlan.patientCount, counts.count <= maximumAlphabet else {
-            tables = nil
+        self = counts.count > 1 ? .mixed : .constant
+        guard counts.count > 1, symbols.count > LevelPlan.patientCount, counts.count <= maximumAlphabet else {
             return
         }
         let (plan, isEven) = sampledPlan(symbols, counts: counts, previous: previous)
@@ -27,28 +27,30 @@ struct LevelPlan {
         let isMixed =
             (plan.coder.hasContexts || !isEven)
             && isSmaller(mixed, than: plan.coder, for: symbols, previous: previous, threads: threads)
-        tables = isMixed ? nil : plan
+        if !isMixed { self = .tables(plan) }
     }
 
-    var isMixed: Bool { tables == nil && !isConstant }
+    var isMixed: Bool { if case .mixed = self { true } else { false } }
 
     func encode(
         _ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, threads: Int
     ) -> EncodedStream {
-        if let tables {
-            let stream = encodeBlocks(
-                symbols, tables.coder, tables.blockSize, previous: previous, threads: threads)
-            guard let huffman = tables.huffman, stream.byteCount > tables.mostBytes else { return stream }
-            // The sample misled.
-            return encodeBlocks(symbols, .huffman(huffman), tables.blockSize, previous: nil, threads: threads)
-        }
         var blockSize = BlockSize(symbols: symbols.count, estimatedBytes: 0)
         blockSize.log2 = min(blockSize.log2, BlockSize.mixedLog2)
-        guard !isConstant else {
+        switch self {
+        case .constant:
             return EncodedStream(coder: .constant(0), blockSize: blockSize, blocks: [])
+        case .mixed:
+            return encodeBlocks(
+                symbols, .mixed(usesPrevious: previous != nil), blockSize, previous: previous,
+                threads: threads)
+        case .tables(let plan):
+            let stream = encodeBlocks(
+                symbols, plan.coder, plan.blockSize, previous: previous, threads: threads)
+            guard let huffman = plan.huffman, stream.byteCount > plan.mostBytes else { return stream }
+            // The sample misled.
+            return encodeBlocks(symbols, .huffman(huffman), plan.blockSize, previous: nil, threads: threads)
         }
-        return encodeBlocks(
-            symbols, .mixed(usesPrevious: previous != nil), blockSize, previous: previous, threads: threads)
     }
 }
 

@@ -142,7 +142,7 @@ struct QuantizedEncoder {
             if let history { ck_clip(symbols, count, history + range.lowerBound) }
             if !vector.layout.parts(of: range).allSatisfy({ vector.layout.formats[$0.member] == .float32 }) {
                 vector.round(range, restored)
-                sums = ck_error(live, restored, count)
+                sums = ck_deltas(live, restored, count, nil)
             }
         }
         var exceptions: [ExceptionalElement] = []

@@ -282,7 +282,7 @@ private func addNorm(_ source: SectionSource, _ failure: StreamFailure, _ totals
     for start in stride(from: 0, to: vector.layout.count, by: piece) {
         let range = start..<min(start + piece, vector.layout.count)
         let target = vector.target(range, room)
-        let norm = ck_error(target, target, range.count).norm
+        let norm = ck_deltas(target, target, range.count, nil).norm
         if norm.isFinite {
             totals.norm += norm
         } else {

@@ -240,8 +240,15 @@ private struct UniformScope: ~Copyable {
 private struct UniformSymbols {
     var values: UniformValues
     var restored: (error: Double, carried: [Int])
-    /// There is nothing better to try.
-    var isFinal = false
+}
+
+/// Symbols that were found, how often each occurs, and how they would be coded.
+private struct UniformAttempt {
+    var found: UniformSymbols
+    var counts: [Int]
+    /// The previous frame's symbols, if they are looked at.
+    var previous: UnsafePointer<UInt8>?
+    var plan: LevelPlan
 }
 
 /// What `auto` came to for one scope.
@@ -281,30 +288,26 @@ func encodeUniform(
     let scope = UniformScope(vector, threads: threads)
     let budget = (bound - lost) * (bound - lost) * scope.norm * (1 - 1e-9)
     let symbols = UnsafeBufferPointer(scope.symbols)
-    // Where time matters mixed contexts are the exception, and only they are worth the other quantizer's time.
-    var isPatient = count <= LevelPlan.patientCount
-    var found: UniformSymbols
-    var counts: [Int]
-    var own: UnsafePointer<UInt8>?
-    var plan: LevelPlan
-    repeat {
-        // What was found in a hurry is still there to be found if patience leads nowhere.
-        guard
-            let symbolsFound = scope.quantize(budget: budget, isPatient: isPatient)
-                ?? (count > LevelPlan.patientCount && isPatient
-                    ? scope.quantize(budget: budget, isPatient: false) : nil)
-        else { return .neither }
-        found = symbolsFound
+    func attempt(isPatient: Bool) -> UniformAttempt? {
+        guard let found = scope.quantize(budget: budget, isPatient: isPatient) else { return nil }
         let highest = found.values.highest
-        counts = highest > 0 ? histogram(symbols, alphabet: 2 * highest + 1) : [count]
+        let counts = highest > 0 ? histogram(symbols, alphabet: 2 * highest + 1) : [count]
         // What is rare doesn't follow from what was there before.
-        own = Double(count - counts[0]) > 0.04 * Double(count) ? previous : nil
-        plan = LevelPlan(symbols, counts: counts, previous: own, threads: threads)
-        (isPatient, found.isFinal) = (true, isPatient || !plan.isMixed)
-    } while !found.isFinal
-    let (values, restored) = (found.values, found.restored)
+        let own = Double(count - counts[0]) > 0.04 * Double(count) ? previous : nil
+        let plan = LevelPlan(symbols, counts: counts, previous: own, threads: threads)
+        return UniformAttempt(found: found, counts: counts, previous: own, plan: plan)
+    }
+    // Where time matters mixed contexts are the exception, and only they are worth the other quantizer's time.
+    let isSmall = count <= LevelPlan.patientCount
+    guard var best = attempt(isPatient: isSmall) else { return .neither }
+    if !isSmall, best.plan.isMixed {
+        // What was found in a hurry is there to be found again if patience leads nowhere.
+        guard let again = attempt(isPatient: true) ?? attempt(isPatient: false) else { return .neither }
+        best = again
+    }
+    let (values, restored) = (best.found.values, best.found.restored)
     if let history, let first = symbols.baseAddress { ck_clip(first, count, history) }
-    let stream = plan.encode(symbols, previous: own, threads: threads)
+    let stream = best.plan.encode(symbols, previous: best.previous, threads: threads)
     // Where deltas are nearly all alike, buckets may say the same in less.
     if 4 * stream.byteCount > count, !vector.layout.isRoot,
         let buckets = allBuckets(
@@ -322,7 +325,7 @@ func encodeUniform(
         UniformResult(
             head: UniformHead(error: relative, isRoot: vector.layout.isRoot, values: values),
             exceptions: exceptions, stream: stream, usesPrevious: stream.coder.usesPrevious,
-            entropyBits: entropyBits(counts), error: sums.0, norm: sums.1))
+            entropyBits: entropyBits(best.counts), error: sums.0, norm: sums.1))
 }
 
 /// All deltas' buckets, if they keep to an error and their symbols' entropy is below `mostBits`.

@@ -75,8 +75,9 @@ ck_sums ck_quantize(const float *target, float *reconstruction, size_t count, co
 /// The same for listed deltas, the others being zero: afterwards `few` lists the places of what isn't zero, with symbols for
 /// deltas, and its targets mean nothing.
 ck_sums ck_quantize_few(float *reconstruction, size_t count, const ck_buckets *buckets, ck_few *few);
-/// Squares of target - reconstruction, and of target.
-ck_sums ck_error(const float *target, const float *reconstruction, size_t count);
+/// Squares of the deltas target - previous, as `error`, and of the target. Deltas are rounded to floats first, and are written if
+/// wanted.
+ck_sums ck_deltas(const float *target, const float *previous, size_t count, float *_Nullable deltas);
 /// Adds each symbol's value to the reconstruction. Every symbol is below `alphabet`.
 void ck_apply(const uint16_t *symbols, size_t count, const float *values, uint32_t alphabet,
               float *reconstruction);
@@ -244,9 +245,6 @@ void ck_quantize_patiently(const float *target, const float *_Nullable previous,
                            uint16_t *_Nullable symbols, bool counts_kinds, ck_tally *tally);
 void ck_tally_merge(ck_tally *into, const ck_tally *other);
 
-/// Squares of the deltas target - previous, as `error`, and of the target. Deltas are rounded to floats first, and are written if
-/// wanted.
-ck_sums ck_deltas(const float *target, const float *previous, size_t count, float *_Nullable deltas);
 /// Squares of what `previous` with the values of the symbols, which are below `alphabet`, misses of the target; without
 /// symbols as it is.
 double ck_missed(const float *target, const float *previous, const uint16_t *_Nullable symbols, size_t count,
