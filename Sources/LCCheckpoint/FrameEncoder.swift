@@ -148,8 +148,6 @@ public struct FrameEncoder {
         var history: [UInt8]?
         switch settings.kind {
         case .lc(let bits) where kind == .delta:
-            payload.head.append(FrameFormat.lcCodec)
-            payload.head.append(varint: UInt64(elements))
             let (buckets, few) = BucketTable.listing(vector, bits: bits, threads: threads)
             try vector.failure.check()
             history = try encode(vector, buckets, few, settings.entropy, digests, into: &payload)
@@ -164,8 +162,7 @@ public struct FrameEncoder {
             // Nothing but the exact bits is near enough.
             if payload.head.isEmpty { fallthrough }
         case .lc, .exact, .auto:
-            payload.head.append(FrameFormat.exactCodec)
-            payload.head.append(varint: UInt64(elements))
+            ScopeTag(.exact).write(elements: elements, into: &payload.head)
             encodeExact(
                 sources, vector, isBase: kind == .base, entropy: settings.entropy, digests, threads: threads,
                 totals: &totals, into: &payload)
@@ -213,8 +210,8 @@ public struct FrameEncoder {
         try vector.failure.check()
         switch findings {
         case .levels(let result):
-            payload.head.append(FrameFormat.autoCodec)
-            payload.head.append(varint: UInt64(count))
+            ScopeTag(.auto, hasExceptions: !result.exceptions.isEmpty)
+                .write(elements: count, into: &payload.head)
             result.head.write(into: &payload.head)
             write(result.exceptions, vector.layout, into: &payload.head)
             payload.append(result.stream)
@@ -224,24 +221,14 @@ public struct FrameEncoder {
             if result.usesPrevious { totals.usesPrevious = true }
             return next
         case .buckets(let buckets):
-            return try encode(vector, buckets, entropy, digests, into: &payload)
+            return try encode(vector, buckets, nil, entropy, digests, into: &payload)
         case .neither:
             // Where deltas are very small buckets may keep to an error that uniform steps don't.
             guard !vector.layout.isRoot,
                 let buckets = allBuckets(vector, error: error, mostBits: .infinity, threads: threads)
             else { return nil }
-            return try encode(vector, buckets, entropy, digests, into: &payload)
+            return try encode(vector, buckets, nil, entropy, digests, into: &payload)
         }
-    }
-
-    /// Encodes a vector by all deltas' buckets.
-    private mutating func encode(
-        _ vector: ScopeVector, _ buckets: BucketTable, _ entropy: CodecSettings.Entropy,
-        _ digests: SectionDigests, into payload: inout ScopePayload
-    ) throws(CodecError) -> [UInt8]? {
-        payload.head.append(FrameFormat.lcCodec)
-        payload.head.append(varint: UInt64(vector.layout.count))
-        return try encode(vector, buckets, nil, entropy, digests, into: &payload)
     }
 
     private func check(_ sources: [SectionSource], _ settings: CodecSettings) throws(CodecError) {
@@ -290,10 +277,10 @@ struct ScopePayload {
 
     var byteCount: Int { blocks.reduce(head.count) { $0 + $1.count } }
 
-    /// Appends a stream, after which nothing comes but other streams.
-    mutating func append(_ stream: EncodedStream) {
+    /// Appends a stream, after which nothing comes but, unless it is the last, other streams.
+    mutating func append(_ stream: EncodedStream, isLast: Bool = true) {
         var own: [UInt8] = []
-        stream.writeHead(into: &own)
+        stream.writeHead(isLast: isLast, into: &own)
         if blocks.isEmpty { head += own } else { blocks.append(own) }
         blocks += stream.bodies
     }

@@ -2,7 +2,7 @@
 
 enum FrameFormat {
     static let magic: [UInt8] = [0x56, 0x4c, 0x43, 0x46]  // "VLCF"
-    static let version: UInt8 = 2
+    static let version: UInt8 = 3
     /// Magic, version, flags, length: what a frame's length can be read from.
     static let prefixBytes = 4 + 1 + 1 + 6
     static let checksumBytes = 8
@@ -15,10 +15,6 @@ enum FrameFormat {
     static let metadataInherited: UInt8 = 4
     /// The symbols of the frame before are needed.
     static let previousNeeded: UInt8 = 8
-
-    static let exactCodec: UInt8 = 0
-    static let lcCodec: UInt8 = 1
-    static let autoCodec: UInt8 = 2
 
     /// A base may yield this much, and `expansion` bytes more for each of its own.
     static let freeStateBytes = 64 << 20

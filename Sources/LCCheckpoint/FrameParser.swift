@@ -110,28 +110,30 @@ struct FrameParser {
             let length = try reader.count("scope length", atMost: reader.rest.count)
             var scope = ByteReader(try reader.bytes(length, "scope"))
             let end = bytes.count - FrameFormat.checksumBytes - reader.rest.count
-            let codec = try scope.byte("codec")
+            let tag = try ScopeTag(&scope)
             let elements = try scope.count("element count", atMost: limits.maximumStateBytes)
             var own = ScopeLayout(
                 kind: .exact, elementCount: elements, byteCount: length, content: .exact(ExactScope()))
-            switch codec {
-            case FrameFormat.exactCodec:
+            switch tag.codec {
+            case .exact:
                 own.content = .exact(try ExactScope(&scope, elementCount: elements, end: end))
-            case FrameFormat.lcCodec where kind == .delta:
-                let buckets = try BucketValues(&scope)
-                own.kind = .lc(bits: buckets.bits)
+            case .lc where kind == .delta:
+                own.kind = .lc(bits: tag.bits)
+                let buckets = try BucketValues(&scope, bits: tag.bits)
                 own.content = .quantized(
-                    try QuantizedScope(&scope, values: buckets.values, elementCount: elements, end: end))
-            case FrameFormat.autoCodec where kind == .delta:
+                    try QuantizedScope(
+                        &scope, values: buckets.values, hasExceptions: tag.hasExceptions,
+                        elementCount: elements, end: end))
+            case .auto where kind == .delta:
                 let head = try UniformHead(&scope)
                 own.kind = .auto(error: Double(head.error))
                 var quantized = try QuantizedScope(
-                    &scope, values: head.values.table, elementCount: elements, end: end)
+                    &scope, values: head.table, hasExceptions: tag.hasExceptions,
+                    elementCount: elements, end: end)
                 quantized.isRoot = head.isRoot
                 own.content = .quantized(quantized)
-            default:
-                throw CodecError(
-                    .unsupported, "frame needs codec \(codec), which this version doesn't know here")
+            case .lc, .auto:
+                throw .malformed("frame is damaged: a base has a scope of deltas")
             }
             guard scope.isAtEnd else {
                 throw .malformed("frame is damaged: a scope has \(scope.rest.count) bytes too many")

@@ -11,6 +11,9 @@ let frequencySteps: [Int] = {
     return (0...96).map { Int(roots[$0 % 8] * Double(1 << ($0 / 8)) + 0.5) }
 }()
 
+/// Bits that a symbol takes, by its frequency.
+private let frequencyCosts: [Double] = (0...4096).map { $0 == 0 ? 0 : 12 - log2(Double($0)) }
+
 /// The frequencies of one table, as they are written.
 struct FrequencyTable {
     /// Steps between the frequencies that can be written: 1 (an eighth of an octave) or 2.
@@ -86,6 +89,31 @@ struct FrequencyTable {
             last = codes[symbol]
         }
         return bits
+    }
+
+    /// Bits of the table as it is written.
+    func bits(after previous: FrequencyTable?) -> Int {
+        let own = bits(from: nil)
+        let head = FrequencyTable.indexBits(codes.count) + (previous == nil ? 0 : 1)
+        return head + (previous.map { min(own, bits(from: $0)) } ?? own)
+    }
+
+    /// Bits that symbols take, which all have a frequency.
+    func cost(of counts: UnsafeBufferPointer<UInt32>) -> Double {
+        var bits = 0.0
+        for symbol in counts.indices where counts[symbol] > 0 {
+            bits += Double(counts[symbol]) * frequencyCosts[Int(frequencies[symbol])]
+        }
+        return bits
+    }
+
+    /// The same for an alphabet with symbols that don't occur behind these.
+    func padded(to alphabet: Int) -> FrequencyTable {
+        var padded = self
+        let missing = alphabet - codes.count
+        padded.codes += Array(repeating: 0, count: missing)
+        padded.frequencies += Array(repeating: 0, count: missing)
+        return padded
     }
 
     /// The main symbol; whether what follows is told from the table before; each other symbol's difference.

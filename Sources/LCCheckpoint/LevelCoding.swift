@@ -32,8 +32,9 @@ enum LevelPlan {
 
     var isMixed: Bool { if case .mixed = self { true } else { false } }
 
+    /// - Parameter alphabet: symbols that there may be.
     func encode(
-        _ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, threads: Int
+        _ symbols: UnsafeBufferPointer<UInt16>, alphabet: Int, previous: UnsafePointer<UInt8>?, threads: Int
     ) -> EncodedStream {
         var blockSize = BlockSize(symbols: symbols.count, estimatedBytes: 0)
         blockSize.log2 = min(blockSize.log2, BlockSize.mixedLog2)
@@ -41,9 +42,13 @@ enum LevelPlan {
         case .constant:
             return EncodedStream(coder: .constant(0), blockSize: blockSize, blocks: [])
         case .mixed:
-            return encodeBlocks(
+            let stream = encodeBlocks(
                 symbols, .mixed(usesPrevious: previous != nil), blockSize, previous: previous,
                 threads: threads)
+            guard stream.byteCount < GapCode.most, let sample = GapCode.Sample(symbols) else { return stream }
+            let gaps = GapCode.best(sample, alphabet: alphabet)
+            guard gaps.bytes < Double(stream.byteCount) else { return stream }
+            return encodeBlocks(symbols, .gaps(gaps.code), blockSize, previous: nil, threads: threads)
         case .tables(let plan):
             let stream = encodeBlocks(
                 symbols, plan.coder, plan.blockSize, previous: previous, threads: threads)

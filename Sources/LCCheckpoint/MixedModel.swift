@@ -8,7 +8,7 @@
 /// What a symbol stands for: 0 nothing, 2k − 1 the level +k, 2k the level −k.
 enum Level {
     /// Beyond this an element is carried as an exception.
-    static let maximum = 4095
+    static let maximum = 16_383
 
     @inline(__always)
     static func magnitude(_ symbol: UInt16) -> Int { (Int(symbol) + 1) >> 1 }

@@ -35,7 +35,7 @@ struct QuantizedEncoder {
 
     private static let pieceCount = FewDeltas.pieceCount
 
-    /// Appends the scope's payload, after codec and count. Throws when a source failed, or gave other bytes than before.
+    /// Appends the scope's payload. Throws when a source failed, or gave other bytes than before.
     func encode(totals: inout ScopeTotals, into payload: inout ScopePayload) throws(CodecError) {
         let count = vector.layout.count
         let plan = makePlan()
@@ -75,6 +75,8 @@ struct QuantizedEncoder {
         }
         totals.entropyBits += entropyBits(buckets.counts)
         if stream.coder.usesPrevious { totals.usesPrevious = true }
+        ScopeTag(.lc, hasExceptions: !exceptions.isEmpty, bits: buckets.bits)
+            .write(elements: count, into: &payload.head)
         buckets.writeHead(into: &payload.head)
         write(exceptions, vector.layout, into: &payload.head)
         payload.append(stream)
@@ -211,11 +213,11 @@ private func recode(
         UnsafeBufferPointer(symbols), .huffman(huffman), stream.blockSize, previous: nil, threads: 1)
 }
 
-/// Their number and, if there are any, their bytes, so that they can be skipped; then each: the gap since the one
+/// If there are any their number and their bytes, so that they can be skipped; then each: the gap since the one
 /// before it, and its bits.
 func write(_ exceptions: [ExceptionalElement], _ layout: VectorLayout, into output: inout [UInt8]) {
-    output.append(varint: UInt64(exceptions.count))
     guard !exceptions.isEmpty else { return }
+    output.append(varint: UInt64(exceptions.count))
     var body: [UInt8] = []
     var next = 0
     for exception in exceptions {

@@ -14,6 +14,17 @@ extension QuantizedEncoder {
     /// Learns from pieces of the vector, spread evenly, without changing it; from the lists where these pieces don't show what
     /// there is.
     func makePlan() -> StreamPlan {
+        var plan = sampledPlan()
+        // A complete sample showed what gaps take.
+        if let few, plan.huffman != nil, entropy == .best, few.listed <= 2 * GapCode.most,
+            vector.layout.count - buckets.counts[0] <= GapCode.most
+        {
+            plan.consider(GapCode.Sample(few, byKey: buckets.symbolByKey), alphabet: buckets.counts.count)
+        }
+        return plan
+    }
+
+    private func sampledPlan() -> StreamPlan {
         let counts = buckets.counts
         let count = vector.layout.count
         let previous = entropy == .quick ? nil : previous
@@ -92,7 +103,7 @@ extension QuantizedEncoder {
         let estimate =
             Double(bits) + entropyBits(tokens.map { Int($0) }) + entropyBits(Array(sent))
             + Double(8 * model.head.count)
-        if estimate / 8 < Double(plan.mostBytes) { plan.coder = .contexts(model) }
+        plan.take(model, bytes: estimate / 8 + 16)
         return plan
     }
 

@@ -11,18 +11,25 @@ struct QuantizedScope: Sendable {
     var stream: SymbolStream
 
     /// - Parameter end: where in the frame the reader's bytes end.
-    init(_ reader: inout ByteReader, values: [Float], elementCount: Int, end: Int) throws(CodecError) {
+    init(
+        _ reader: inout ByteReader, values: [Float], hasExceptions: Bool, elementCount: Int, end: Int
+    ) throws(CodecError) {
         self.values = values
-        // Each takes two bytes or more, so the payload bounds what is allocated.
-        exceptionCount = try reader.count("exception count", atMost: min(elementCount, reader.rest.count))
+        exceptionCount = 0
         exceptions = 0..<0
-        if exceptionCount > 0 {
+        if hasExceptions {
+            // Each takes two bytes or more, so the payload bounds what is allocated.
+            exceptionCount = try reader.count("exception count", atMost: min(elementCount, reader.rest.count))
+            guard exceptionCount > 0 else {
+                throw .malformed("frame is damaged: no exceptions where some should be")
+            }
             let length = try reader.count("exceptions", atMost: reader.rest.count)
             let start = end - reader.rest.count
             _ = try reader.bytes(length, "exceptions")
             exceptions = start..<(start + length)
         }
-        stream = try SymbolStream(&reader, alphabet: values.count, symbolCount: elementCount, end: end)
+        stream = try SymbolStream(
+            &reader, alphabet: values.count, symbolCount: elementCount, isLast: true, end: end)
     }
 
     /// Adds the values of the blocks in `blocks` to the reconstruction, and sets their exceptions.

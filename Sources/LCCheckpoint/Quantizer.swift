@@ -109,11 +109,25 @@ struct BucketTable: Sendable {
         }
     }
 
+    /// About the bits of the scope's heads: each bucket's value and frequency, and the rest.
+    var headBits: Double { 32 + 31 * Double(values.count - 1) }
+
     /// Appends what a reader needs to know of the values.
     func writeHead(into output: inout [UInt8]) {
-        output.append(UInt8(bits ?? 0))
         output.append(varint: UInt64(values.count - 1))
-        for value in values.dropFirst() { output.append(littleEndian: value.bitPattern) }
+        var writer = BitWriter()
+        var last: Int?
+        for value in values.dropFirst() {
+            let rank = bucketRank(value)
+            if let last {
+                writer.append(gamma: UInt64(rank - last))
+            } else {
+                writer.append(UInt64(rank), count: 9)
+            }
+            last = rank
+            writer.append(UInt64(value.significandBitPattern), count: Float.significandBitCount)
+        }
+        output += writer.finish()
     }
 
     /// Writes each element's symbol and adds its value to the reconstruction, in Float32.
@@ -147,31 +161,38 @@ struct BucketTable: Sendable {
     }
 }
 
+/// A bucket's place among all that can be: larger exponents first, of two buckets with the same one the positive one.
+private func bucketRank(_ value: Float) -> Int {
+    2 * (254 - Int(value.exponentBitPattern)) + (value.sign == .minus ? 1 : 0)
+}
+
 /// The head of an `lc` scope: the value of each symbol.
 struct BucketValues {
-    /// Nil: every bucket.
-    var bits: Int?
-    var values: [Float]
+    /// Buckets that can be: signs and exponents of what is finite and not below the least normal number.
+    static let most = 508
+
+    var values: [Float] = [0]
 
     /// Reads and checks the promoted buckets: in order, none twice, none of the zero bucket.
-    init(_ reader: inout ByteReader) throws(CodecError) {
-        let bits = Int(try reader.byte("bits"))
-        guard bits <= 16 else { throw .malformed("frame is damaged: \(bits) bits, and 16 are the most") }
-        self.bits = bits == 0 ? nil : bits
-        let most = min(508, bits == 0 ? 508 : 1 << bits - 1)
+    ///
+    /// - Parameter bits: nil for every bucket.
+    init(_ reader: inout ByteReader, bits: Int?) throws(CodecError) {
+        let most = min(BucketValues.most, bits.map { 1 << $0 - 1 } ?? BucketValues.most)
         let count = try reader.count("bucket count", atMost: most)
-        values = [0]
-        var previous = Int.max
-        for _ in 0..<count {
-            let pattern = try reader.integer(UInt32.self, "bucket")
-            let exponent = Int(pattern >> 23 & 0xff)
-            // Falls from bucket to bucket: larger exponents first, of two the positive one.
-            let order = 2 * exponent + (pattern >> 31 == 0 ? 1 : 0)
-            guard exponent > 0, exponent < 255, order < previous else {
-                throw .malformed("frame is damaged: buckets aren't in their order")
+        var bits = BitReader(reader.rest)
+        var rank = 0
+        for index in 0..<count {
+            rank += Int(index == 0 ? try bits.read(9, "bucket") : try bits.gamma(below: 9, "bucket"))
+            guard rank < BucketValues.most else {
+                throw .malformed("frame is damaged: a bucket below the smallest exponent")
             }
-            previous = order
-            values.append(Float(bitPattern: pattern))
+            let significand = UInt32(try bits.read(Float.significandBitCount, "bucket"))
+            values.append(
+                Float(
+                    sign: rank % 2 == 0 ? .plus : .minus, exponentBitPattern: UInt(254 - rank / 2),
+                    significandBitPattern: significand))
         }
+        guard bits.paddingIsZero else { throw .malformed("frame is damaged: bits after the buckets") }
+        _ = try reader.bytes(bits.bytesRead, "buckets")
     }
 }

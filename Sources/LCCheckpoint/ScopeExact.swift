@@ -117,13 +117,14 @@ func encodeExact(
         payload.head.append(UInt8(run.width))
         payload.head.append(varint: UInt64(run.elementCount))
     }
-    for (run, sections) in runs {
+    for (index, (run, sections)) in runs.enumerated() {
         let own = sources[sections]
         let memory = RunMemory(
             layout: VectorLayout(own.map { ($0.format, $0.target.count / run.width) }), width: run.width,
             vector: vector, first: sections.lowerBound, isBase: isBase)
-        for stream in encodePlanes(memory, entropy: entropy, threads: threads, totals: &totals) {
-            payload.append(stream)
+        let planes = encodePlanes(memory, entropy: entropy, threads: threads, totals: &totals)
+        for (plane, stream) in planes.enumerated() {
+            payload.append(stream, isLast: index == runs.count - 1 && plane == planes.count - 1)
         }
         let blocks = blockSize.blocks(of: run.elementCount)
         inParallel(blocks, threads: threads) { block, _ in
@@ -316,11 +317,12 @@ struct ExactScope: Sendable {
         guard elements == elementCount else {
             throw .malformed("frame is damaged: runs of \(elements) elements in a scope of \(elementCount)")
         }
-        for run in runs {
+        for (index, run) in runs.enumerated() {
             var streams: [SymbolStream] = []
-            for _ in 0..<run.width {
+            for plane in 0..<run.width {
                 let stream = try SymbolStream(
-                    &reader, alphabet: 256, symbolCount: run.elementCount, end: end)
+                    &reader, alphabet: 256, symbolCount: run.elementCount,
+                    isLast: index == runs.count - 1 && plane == run.width - 1, end: end)
                 guard stream.bodies.isEmpty || stream.blockSize == blockSize,
                     !stream.usesPrevious || !streams.isEmpty
                 else { throw .malformed("frame is damaged: a plane in blocks that can't be") }

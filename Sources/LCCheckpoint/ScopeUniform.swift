@@ -6,41 +6,6 @@ import CKernels
 /// Elements that are converted and compared at a time.
 private let pieceCount = 1 << 16
 
-/// What an `auto` scope says before its symbols.
-struct UniformHead {
-    /// √(‖u − ũ‖² / ‖u‖²) as the writer found it, rounded up.
-    var error: Float
-    /// The error is measured, and the deltas are taken, between square roots.
-    var isRoot: Bool
-    var values: UniformValues
-
-    func write(into output: inout [UInt8]) {
-        output.append(isRoot ? 1 : 0)
-        output.append(littleEndian: error.bitPattern)
-        values.write(into: &output)
-    }
-
-    init(error: Double, isRoot: Bool, values: UniformValues) {
-        let nearest = Float(error)
-        self.error = Double(nearest) < error ? nearest.nextUp : nearest
-        self.isRoot = isRoot
-        self.values = values
-    }
-
-    init(_ reader: inout ByteReader) throws(CodecError) {
-        let flags = try reader.byte("domain")
-        guard flags < 2 else {
-            throw CodecError(.unsupported, "frame has deltas of kind \(flags), unknown to this version")
-        }
-        isRoot = flags == 1
-        error = Float(bitPattern: try reader.integer(UInt32.self, "relative error"))
-        guard error >= 0, error < .infinity else {
-            throw .malformed("frame is damaged: a relative error of \(error)")
-        }
-        values = try UniformValues(&reader)
-    }
-}
-
 /// Memory for a whole vector of numbers, given back by `ck_free`.
 private func allocateLarge<Number: BitwiseCopyable>(_ count: Int) -> UnsafeMutableBufferPointer<Number> {
     guard let memory = ck_allocate(count * MemoryLayout<Number>.stride) else {
@@ -249,6 +214,41 @@ private struct UniformAttempt {
     /// The previous frame's symbols, if they are looked at.
     var previous: UnsafePointer<UInt8>?
     var plan: LevelPlan
+
+    /// Numbers the symbols that occur and codes them by these, if that takes clearly less than `stream`, which it then replaces.
+    ///
+    /// Levels are coded by their size: where deltas are nearly alike, and steps much finer, that is many bits for few levels.
+    ///
+    /// - Parameter symbols: become the numbers.
+    /// - Returns: the symbols by number, but for zero's; nil when nothing has changed.
+    func list(
+        _ symbols: UnsafeMutableBufferPointer<UInt16>, insteadOf stream: inout EncodedStream, threads: Int
+    ) -> [Int]? {
+        let listed = counts.indices.dropFirst().filter { counts[$0] > 0 }
+        guard listed.count < maximumAlphabet, found.values.highest > listed.count,
+            entropyBits(counts) + 12 * Double(listed.count) < 0.9 * 8 * Double(stream.byteCount)
+        else { return nil }
+        var numbers = [UInt16](repeating: 0, count: counts.count)
+        for (index, symbol) in listed.enumerated() { numbers[symbol] = UInt16(index + 1) }
+        for index in symbols.indices { symbols[index] = numbers[Int(symbols[index])] }
+        let own = UnsafeBufferPointer(symbols)
+        let ownCounts = [counts[0]] + listed.map { counts[$0] }
+        let plan =
+            own.count > LevelPlan.patientCount
+            ? LevelPlan(own, counts: ownCounts, previous: previous, threads: threads)
+            : .tables(
+                StreamPlan(
+                    sample: own, previous: previous, isComplete: true, counts: ownCounts, entropy: .best))
+        let other = plan.encode(own, alphabet: ownCounts.count, previous: previous, threads: threads)
+        guard other.byteCount + 2 * listed.count < stream.byteCount else {
+            for index in symbols.indices where symbols[index] > 0 {
+                symbols[index] = UInt16(listed[Int(symbols[index]) - 1])
+            }
+            return nil
+        }
+        stream = other
+        return listed
+    }
 }
 
 /// What `auto` came to for one scope.
@@ -306,32 +306,40 @@ func encodeUniform(
         best = again
     }
     let (values, restored) = (best.found.values, best.found.restored)
-    if let history, let first = symbols.baseAddress { ck_clip(first, count, history) }
-    let stream = best.plan.encode(symbols, previous: best.previous, threads: threads)
-    // Where deltas are nearly all alike, buckets may say the same in less.
-    if 4 * stream.byteCount > count, !vector.layout.isRoot,
-        let buckets = allBuckets(
-            vector, error: bound, mostBits: 8 * Double(stream.byteCount), threads: threads)
+    var stream = best.plan.encode(
+        symbols, alphabet: best.counts.count, previous: best.previous, threads: threads)
+    let listed = best.list(scope.symbols, insteadOf: &stream, threads: threads)
+    let head = UniformHead(
+        error: scope.norm > 0 ? squareRoot(restored.error / scope.norm) : 0, isRoot: vector.layout.isRoot,
+        values: values, listed: listed)
+    // Where deltas are nearly all alike, or many are beyond the highest level, buckets may say the same in less. It takes two passes.
+    var heads: [UInt8] = []
+    head.write(into: &heads)
+    stream.writeHead(isLast: true, into: &heads)
+    let byteCount = heads.count + stream.byteCount + 5 * restored.carried.count
+    if isSmall || listed != nil || 4 * byteCount > count, !vector.layout.isRoot,
+        let buckets = allBuckets(vector, error: bound, mostBits: 8 * Double(byteCount), threads: threads)
     {
         return .buckets(buckets)
     }
     let exceptions = restored.carried.map {
         ExceptionalElement(index: $0, pattern: vector.pattern($0))
     }
-    scope.store(values.table, exceptions: exceptions, digests)
-    let relative = scope.norm > 0 ? squareRoot(restored.error / scope.norm) : 0
+    if let history, let first = symbols.baseAddress { ck_clip(first, count, history) }
+    scope.store(head.table, exceptions: exceptions, digests)
     let sums = vector.layout.isRoot ? squaredError(vector.withoutRoots) : (restored.error, scope.norm)
     return .levels(
         UniformResult(
-            head: UniformHead(error: relative, isRoot: vector.layout.isRoot, values: values),
-            exceptions: exceptions, stream: stream, usesPrevious: stream.coder.usesPrevious,
+            head: head, exceptions: exceptions, stream: stream, usesPrevious: stream.coder.usesPrevious,
             entropyBits: entropyBits(best.counts), error: sums.0, norm: sums.1))
 }
 
-/// All deltas' buckets, if they keep to an error and their symbols' entropy is below `mostBits`.
+/// All deltas' buckets, if they keep to an error and take less than `mostBits` by their symbols' entropy.
 func allBuckets(_ vector: ScopeVector, error: Double, mostBits: Double, threads: Int) -> BucketTable? {
     let buckets = BucketTable(vector, bits: nil, threads: threads)
-    guard entropyBits(buckets.counts) < mostBits, relativeError(vector, buckets) <= error else { return nil }
+    guard entropyBits(buckets.counts) + buckets.headBits < mostBits,
+        relativeError(vector, buckets) <= error
+    else { return nil }
     return buckets
 }
 

@@ -9,6 +9,8 @@ struct StreamPlan {
     var mostBytes: Int
     /// What to fall back on.
     var huffman: HuffmanCode?
+    /// Bytes that the stream is expected to take.
+    private(set) var estimate = 0.0
 
     /// - Parameters:
     ///   - sample: symbols to learn from; pieces of the stream end to end.
@@ -44,17 +46,14 @@ struct StreamPlan {
         huffman = code
         mostBytes = huffmanBytes
         coder = .huffman(code)
-        var estimate = Double(huffmanBytes)
+        estimate = Double(huffmanBytes)
         blockSize =
             given ?? BlockSize(symbols: total, estimatedBytes: min(estimate, entropyBits(counts) / 8))
         if entropy != .huffman {
             let best = StreamPlan.best(
                 sample, previous, isComplete: isComplete, counts: counts, blockSize: blockSize, total: total,
                 isQuick: entropy == .quick)
-            if best.bytes < estimate {
-                coder = .contexts(best.model)
-                estimate = best.bytes
-            }
+            take(best.model, bytes: best.bytes)
             // Groups are several times as fast, and worth some bytes in a thousand.
             if total >= StreamPlan.manySymbols, let groups = GroupCode.best(counts: counts),
                 Double(groups.bytes) < 1.015 * estimate
@@ -72,11 +71,31 @@ struct StreamPlan {
                 estimate = Double(mixed.bytes)
             }
         }
+        if entropy == .best, isComplete, given == nil, total - counts[0] <= GapCode.most,
+            let sample = GapCode.Sample(sample)
+        {
+            consider(sample, alphabet: alphabet)
+        }
         // Noise isn't worth a coder's time for a saving of a few bytes in a thousand.
         if alphabet <= 256, estimate >= Double(total) * 0.998 {
             coder = .raw
             mostBytes = .max
         }
+    }
+
+    /// Takes a model if it takes fewer bytes.
+    mutating func take(_ model: SymbolModel, bytes: Double) {
+        guard bytes < estimate else { return }
+        coder = .contexts(model)
+        estimate = bytes
+    }
+
+    /// Takes gaps if they take fewer bytes.
+    mutating func consider(_ sample: GapCode.Sample, alphabet: Int) {
+        let gaps = GapCode.best(sample, alphabet: alphabet)
+        guard gaps.bytes < estimate else { return }
+        coder = .gaps(gaps.code)
+        estimate = gaps.bytes
     }
 
     /// Below this a coder's time doesn't matter.
@@ -97,7 +116,7 @@ struct StreamPlan {
         }
         let best = streams.min { $0.byteCount < $1.byteCount } ?? streams[0]
         var head: [UInt8] = []
-        best.writeHead(into: &head)
+        best.writeHead(isLast: true, into: &head)
         return (best.coder, blockSize, best.byteCount + head.count)
     }
 
@@ -391,13 +410,14 @@ func encodeBlocks(
     return EncodedStream(coder: coder, blockSize: blockSize, blocks: bodies.all)
 }
 
-/// Reads a whole stream of `symbols.count` symbols below `alphabet`.
+/// Reads a whole stream of `symbols.count` symbols below `alphabet`, which nothing follows.
 func decodeSymbols(
     _ reader: inout ByteReader, alphabet: Int, previous: UnsafePointer<UInt8>? = nil,
     into symbols: UnsafeMutableBufferPointer<UInt16>
 ) throws(CodecError) {
     let bytes = reader.rest
-    let stream = try SymbolStream(&reader, alphabet: alphabet, symbolCount: symbols.count, end: bytes.count)
+    let stream = try SymbolStream(
+        &reader, alphabet: alphabet, symbolCount: symbols.count, isLast: true, end: bytes.count)
     let scratch = BlockScratch(count: min(stream.blockSize.count, symbols.count))
     for block in 0..<stream.blockSize.blocks(of: symbols.count) {
         let range = stream.blockSize.range(block, of: symbols.count)

@@ -24,9 +24,6 @@ struct SymbolModel: Sendable {
         UnsafeMutablePointer<UInt8>.allocate(capacity: 1))
     private static let runTokens = Int(CK_RUN_TOKENS)
 
-    /// Steps of the frequencies.
-    private static func stride(_ alphabet: Int) -> Int { alphabet <= 16 ? 2 : 1 }
-
     // MARK: Writing
 
     /// Tables for these counts.
@@ -54,27 +51,31 @@ struct SymbolModel: Sendable {
             head = []
             return
         }
+        let fine = SymbolModel.frequencies(tables, alphabet, isCoarse: false, present)
+        // Where there is much to code, or many tables of bytes to look at, fine steps are taken for better.
+        let isShort = alphabet <= 16 || tables.reduce(0) { $0 + Int($1) } < 1 << 16
+        let coarse = isShort ? SymbolModel.frequencies(tables, alphabet, isCoarse: true, present) : fine
+        let isCoarse = coarse.bits < fine.bits
+        var frequencies = isCoarse ? coarse.tables : fine.tables
         var writer = BitWriter()
-        writer.append(UInt64(tableCount - 1), count: 6)
+        writer.append(gamma: UInt64(tableCount))
         if tableCount > 1 { SymbolModel.write(map: map, tableCount, into: &writer) }
-        var frequencies: [FrequencyTable] = []
-        tables.withUnsafeBufferPointer { tables in
-            for table in 0..<(tables.count / alphabet) {
-                let part = UnsafeBufferPointer(
-                    rebasing: tables[(table * alphabet)..<((table + 1) * alphabet)])
-                let own = FrequencyTable(
-                    counts: part, stride: SymbolModel.stride(alphabet), present: present)
-                own.write(after: frequencies.last, into: &writer)
-                frequencies.append(own)
-            }
+        for (index, table) in frequencies.enumerated() {
+            table.write(after: index > 0 ? frequencies[index - 1] : nil, into: &writer)
         }
         if let runs {
-            let all = present.isEmpty ? [] : runs.map { _ in true }
-            let own = runs.withUnsafeBufferPointer { FrequencyTable(counts: $0, stride: 2, present: all) }
+            // Long runs don't occur in short streams.
+            let count = present.isEmpty ? 1 + (runs.lastIndex { $0 > 0 } ?? 0) : runs.count
+            let own = runs[..<count].withUnsafeBufferPointer {
+                FrequencyTable(
+                    counts: $0, stride: 2,
+                    present: present.isEmpty ? [] : Array(repeating: true, count: count))
+            }
+            writer.append(UInt64(count - 1), count: 6)
             own.write(after: nil, into: &writer)
-            frequencies.append(own)
+            frequencies.append(own.padded(to: runs.count))
         }
-        var head = [contexts.code | (runs == nil ? 0 : 64)]
+        var head = [contexts.code | (runs == nil ? 0 : 64) | (isCoarse ? 128 : 0)]
         contexts.write(into: &head)
         head += writer.finish()
         self.head = head
@@ -87,6 +88,23 @@ struct SymbolModel: Sendable {
             }
         }
         steps = allSteps
+    }
+
+    /// Tables of frequencies for these counts, and the bits that they and the symbols take.
+    private static func frequencies(
+        _ counts: [UInt32], _ alphabet: Int, isCoarse: Bool, _ present: [Bool]
+    ) -> (tables: [FrequencyTable], bits: Double) {
+        var tables: [FrequencyTable] = []
+        var bits = 0.0
+        counts.withUnsafeBufferPointer { counts in
+            for start in Swift.stride(from: 0, to: counts.count, by: alphabet) {
+                let own = UnsafeBufferPointer(rebasing: counts[start..<(start + alphabet)])
+                let table = FrequencyTable(counts: own, stride: isCoarse ? 2 : 1, present: present)
+                bits += Double(table.bits(after: tables.last)) + table.cost(of: own)
+                tables.append(table)
+            }
+        }
+        return (tables, bits)
     }
 
     /// Each context's table by its place in a list of those used last.
@@ -105,13 +123,14 @@ struct SymbolModel: Sendable {
     init(_ reader: inout ByteReader, alphabet: Int) throws(CodecError) {
         self.alphabet = alphabet
         let code = try reader.byte("contexts")
-        guard code < 128 else {
-            throw CodecError(.unsupported, "frame has contexts of kind \(code), unknown to this version")
-        }
         contexts = try SymbolContexts(&reader, code: code & 63, alphabet: alphabet)
         isSparse = code & 64 != 0
         var bits = BitReader(reader.rest)
-        tableCount = Int(try bits.read(6, "table count")) + 1
+        tableCount = Int(try bits.gamma(below: 7, "table count"))
+        guard tableCount <= SymbolModel.mostTables else {
+            throw .malformed(
+                "frame is damaged: \(tableCount) tables, and \(SymbolModel.mostTables) are the most")
+        }
         map =
             tableCount > 1
             ? try SymbolModel.readMap(&bits, contexts.count, tableCount)
@@ -122,13 +141,17 @@ struct SymbolModel: Sendable {
         var last: FrequencyTable?
         for _ in 0..<tableCount {
             let table = try FrequencyTable(
-                &bits, alphabet: alphabet, stride: SymbolModel.stride(alphabet), after: last)
+                &bits, alphabet: alphabet, stride: code & 128 == 0 ? 1 : 2, after: last)
             SymbolModel.spread(table.frequencies, into: &slots, &info)
             last = table
         }
         if isSparse {
-            let table = try FrequencyTable(&bits, alphabet: SymbolModel.runTokens, stride: 2, after: nil)
-            SymbolModel.spread(table.frequencies, into: &slots, &info)
+            let count = Int(try bits.read(6, "run tokens")) + 1
+            guard count <= SymbolModel.runTokens else {
+                throw .malformed("frame is damaged: \(count) kinds of runs")
+            }
+            let table = try FrequencyTable(&bits, alphabet: count, stride: 2, after: nil)
+            SymbolModel.spread(table.padded(to: SymbolModel.runTokens).frequencies, into: &slots, &info)
         }
         guard bits.paddingIsZero else { throw .malformed("frame is damaged: bits after the frequencies") }
         _ = try reader.bytes(bits.bytesRead, "frequencies")

@@ -5,7 +5,7 @@ import CKernels
 // Invariants: blocks hold as many symbols each, a power of two, but for the last; none needs another. A stream is
 // read to its last byte, and every table is checked before it is used. docs/formats/frame.md describes the bytes.
 
-/// Largest alphabet, but for mixed contexts.
+/// Largest alphabet, but for what needs no table of symbols.
 let maximumAlphabet = 1024
 
 /// How a stream of symbols is coded.
@@ -22,6 +22,12 @@ enum StreamCoder: UInt8 {
     case mixed = 4
     /// Huffman codes of groups of symbols.
     case groups = 5
+    /// The few that aren't zero, each by the zeros before it.
+    case gaps = 6
+
+    /// Of a stream's first byte: mixed contexts use the previous frame's symbols; where the block size begins.
+    static let mixedPrevious: UInt8 = 8
+    static let blockSizeShift: UInt8 = 4
 }
 
 /// Blocks of 2^k symbols.
@@ -43,12 +49,16 @@ struct BlockSize: Hashable {
         }
     }
 
-    init(_ reader: inout ByteReader) throws(CodecError) {
-        log2 = Int(try reader.byte("block size"))
-        guard (BlockSize.smallest...BlockSize.largest).contains(log2) else {
+    /// Reads what `code` is.
+    init(code: UInt8) throws(CodecError) {
+        log2 = BlockSize.smallest + Int(code)
+        guard log2 <= BlockSize.largest else {
             throw .malformed("frame is damaged: blocks of 2^\(log2) symbols")
         }
     }
+
+    /// As it is written.
+    var code: UInt8 { UInt8(log2 - BlockSize.smallest) }
 
     /// Blocks of a stream.
     func blocks(of symbols: Int) -> Int { (symbols + count - 1) >> log2 }
@@ -66,11 +76,12 @@ enum BlockCoder: Sendable {
     case raw
     case mixed(usesPrevious: Bool)
     case groups(GroupCode)
+    case gaps(GapCode)
 
     /// The previous frame's symbols are needed.
     var usesPrevious: Bool {
         switch self {
-        case .constant, .huffman, .raw, .groups: false
+        case .constant, .huffman, .raw, .groups, .gaps: false
         case .contexts(let model): model.contexts.usesPrevious
         case .mixed(let usesPrevious): usesPrevious
         }
@@ -79,7 +90,7 @@ enum BlockCoder: Sendable {
     /// What a symbol takes depends on others.
     var hasContexts: Bool {
         switch self {
-        case .constant, .huffman, .raw, .groups: false
+        case .constant, .huffman, .raw, .groups, .gaps: false
         case .contexts(let model): model.contexts.count > 1
         case .mixed: true
         }
@@ -87,38 +98,49 @@ enum BlockCoder: Sendable {
 
     /// Blocks can be coded from lists of what isn't zero.
     var takesLists: Bool {
-        if case .contexts(let model) = self { return model.takesLists }
-        return false
+        switch self {
+        case .contexts(let model): model.takesLists
+        case .gaps: true
+        case .constant, .huffman, .raw, .mixed, .groups: false
+        }
     }
 
     /// The bodies of one or two blocks that are listed by pieces.
     ///
     /// - Precondition: `takesLists`.
     func encode(_ blocks: [UnsafeBufferPointer<ck_few>], scratch: BlockScratch) -> [[UInt8]] {
-        guard case .contexts(let model) = self else { return blocks.map { _ in [] } }
-        return model.encode(blocks, scratch: scratch)
+        switch self {
+        case .contexts(let model): model.encode(blocks, scratch: scratch)
+        case .gaps(let code): blocks.map { code.encode($0) }
+        case .constant, .huffman, .raw, .mixed, .groups: preconditionFailure("a coder that takes no lists")
+        }
     }
 
-    /// The stream's head, up to the block size.
-    func write(into output: inout [UInt8]) {
+    private var kind: StreamCoder {
         switch self {
-        case .constant(let symbol):
-            output.append(StreamCoder.constant.rawValue)
-            output.append(varint: UInt64(symbol))
-        case .huffman(let code):
-            output.append(StreamCoder.huffman.rawValue)
-            code.write(into: &output)
-        case .contexts(let model):
-            output.append(StreamCoder.contexts.rawValue)
-            output.append(contentsOf: model.head)
-        case .raw:
-            output.append(StreamCoder.raw.rawValue)
-        case .mixed(let usesPrevious):
-            output.append(StreamCoder.mixed.rawValue)
-            output.append(usesPrevious ? 1 : 0)
-        case .groups(let code):
-            output.append(StreamCoder.groups.rawValue)
-            code.write(into: &output)
+        case .constant: .constant
+        case .huffman: .huffman
+        case .contexts: .contexts
+        case .raw: .raw
+        case .mixed: .mixed
+        case .groups: .groups
+        case .gaps: .gaps
+        }
+    }
+
+    /// The stream's head, up to the blocks' lengths.
+    func write(_ blockSize: BlockSize, into output: inout [UInt8]) {
+        var first = kind.rawValue
+        if case .mixed(usesPrevious: true) = self { first |= StreamCoder.mixedPrevious }
+        if case .constant = self {} else { first |= blockSize.code << StreamCoder.blockSizeShift }
+        output.append(first)
+        switch self {
+        case .constant(let symbol): output.append(varint: UInt64(symbol))
+        case .huffman(let code): code.write(into: &output)
+        case .contexts(let model): output.append(contentsOf: model.head)
+        case .raw, .mixed: break
+        case .groups(let code): code.write(into: &output)
+        case .gaps(let code): output.append(code.head)
         }
     }
 
@@ -136,6 +158,7 @@ enum BlockCoder: Sendable {
         case .mixed(let usesPrevious):
             output.append(contentsOf: encodeLevels(symbols, previous: usesPrevious ? previous : nil))
         case .groups(let code): code.encode(symbols, scratch: scratch, into: &output)
+        case .gaps(let code): output += code.encode(symbols)
         }
     }
 }
@@ -155,16 +178,18 @@ struct EncodedStream {
     }
 
     /// Appends everything before the blocks.
-    func writeHead(into output: inout [UInt8]) {
-        coder.write(into: &output)
+    ///
+    /// - Parameter isLast: nothing follows the stream, so its last block's length needn't be said.
+    func writeHead(isLast: Bool, into output: inout [UInt8]) {
+        coder.write(blockSize, into: &output)
         if case .constant = coder { return }
-        output.append(UInt8(blockSize.log2))
-        for block in blocks { output.append(varint: UInt64(block.count)) }
-        if blocks.isEmpty { output.append(varint: 0) }
+        for block in isLast ? blocks.dropLast() : blocks[...] { output.append(varint: UInt64(block.count)) }
+        if blocks.isEmpty, !isLast { output.append(varint: 0) }
     }
 
+    /// Appends the stream, which nothing follows.
     func write(into output: inout [UInt8]) {
-        writeHead(into: &output)
+        writeHead(isLast: true, into: &output)
         for body in bodies { output.append(contentsOf: body) }
     }
 }
@@ -187,19 +212,28 @@ struct SymbolStream: Sendable {
         case raw
         case mixed
         case groups(GroupDecoder)
+        case gaps(GapCode)
     }
 
     /// Reads heads and sizes, and skips the bodies.
     ///
-    /// - Parameter offset: where in the frame the reader's bytes end.
-    init(_ reader: inout ByteReader, alphabet: Int, symbolCount: Int, end: Int) throws(CodecError) {
+    /// - Parameters:
+    ///   - isLast: the stream ends with the reader's bytes.
+    ///   - end: where in the frame the reader's bytes end.
+    init(
+        _ reader: inout ByteReader, alphabet: Int, symbolCount: Int, isLast: Bool, end: Int
+    ) throws(CodecError) {
         self.alphabet = alphabet
         self.symbolCount = symbolCount
-        let code = try reader.byte("coder")
-        guard let kind = StreamCoder(rawValue: code) else {
-            throw CodecError(.unsupported, "frame needs coder \(code), which this version doesn't know")
+        let first = try reader.byte("coder")
+        guard let kind = StreamCoder(rawValue: first & 7) else {
+            throw CodecError(.unsupported, "frame needs coder \(first & 7), which this version doesn't know")
         }
-        guard alphabet <= maximumAlphabet || kind == .mixed || kind == .constant else {
+        let looksBack = first & StreamCoder.mixedPrevious != 0
+        guard kind == .mixed || !looksBack, kind != .constant || first < 8 else {
+            throw .malformed("frame is damaged: a coder with what belongs to another")
+        }
+        guard alphabet <= maximumAlphabet || [.constant, .mixed, .gaps].contains(kind) else {
             throw .malformed("frame is damaged: a coder of too few symbols for \(alphabet)")
         }
         var usesPrevious = false
@@ -219,23 +253,28 @@ struct SymbolStream: Sendable {
             guard alphabet <= 256 else { throw .malformed("frame is damaged: raw symbols of two bytes") }
             coder = .raw
         case .mixed:
-            let code = try reader.byte("mixed contexts")
-            guard code < 2, alphabet > 1 else {
-                throw .malformed("frame is damaged: mixed contexts \(code) of \(alphabet) symbols")
-            }
-            usesPrevious = code == 1
+            guard alphabet > 1 else { throw .malformed("frame is damaged: mixed contexts of one symbol") }
+            usesPrevious = looksBack
             coder = .mixed
         case .groups: coder = .groups(try GroupDecoder(&reader, alphabet: alphabet))
+        case .gaps: coder = .gaps(try GapCode(&reader, alphabet: alphabet))
         }
         self.usesPrevious = usesPrevious
-        blockSize = try BlockSize(&reader)
+        blockSize = try BlockSize(code: first >> StreamCoder.blockSizeShift)
         let count = max(1, blockSize.blocks(of: symbolCount))
-        guard count <= reader.rest.count else {
+        guard count - (isLast ? 1 : 0) <= reader.rest.count else {
             throw .malformed("frame is cut short: \(count) blocks in \(reader.rest.count) bytes")
         }
         var sizes: [Int] = []
         sizes.reserveCapacity(count)
-        for _ in 0..<count { sizes.append(try reader.count("block length", atMost: reader.rest.count)) }
+        for _ in 0..<(isLast ? count - 1 : count) {
+            sizes.append(try reader.count("block length", atMost: reader.rest.count))
+        }
+        // Blocks that claim more than there is are found when they are skipped.
+        if isLast { sizes.append(max(0, reader.rest.count - sizes.reduce(0, +))) }
+        guard symbolCount > 0 || sizes[0] == 0 else {
+            throw .malformed("frame is damaged: a block of nothing has bytes")
+        }
         var bodies: [Range<Int>] = []
         bodies.reserveCapacity(count)
         for size in sizes {
@@ -255,6 +294,7 @@ struct SymbolStream: Sendable {
         case .raw: "raw"
         case .mixed: "mixed"
         case .groups: "groups"
+        case .gaps: "gaps"
         }
     }
 
@@ -271,6 +311,9 @@ struct SymbolStream: Sendable {
             return SymbolList(places: nothing, symbols: nothing, count: 0)
         case .contexts(let model) where model.takesLists:
             return try model.decode(
+                UnsafeRawBufferPointer(rebasing: frame[bodies[block]]), count: count, scratch: scratch)
+        case .gaps(let code):
+            return try code.decode(
                 UnsafeRawBufferPointer(rebasing: frame[bodies[block]]), count: count, scratch: scratch)
         case .constant, .contexts, .huffman, .raw, .mixed, .groups: return nil
         }
@@ -291,6 +334,10 @@ struct SymbolStream: Sendable {
         case .constant: break
         case .huffman(let decoder): try decoder.decode(body, into: symbols)
         case .groups(let decoder): try decoder.decode(body, scratch: scratch, into: symbols)
+        case .gaps(let code):
+            let found = try code.decode(body, count: symbols.count, scratch: scratch)
+            symbols.update(repeating: 0)
+            for index in 0..<found.count { symbols[Int(found.places[index])] = UInt16(found.symbols[index]) }
         case .contexts(let model):
             if usesPrevious, previous == nil {
                 throw CodecError(.baseMismatch, "the frame needs the symbols of the frame before it")

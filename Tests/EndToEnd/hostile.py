@@ -35,7 +35,7 @@ def signed(frame):
 
 def frame(delta, elements, scope, sections=None, padding=b"\x00"):
     """A frame of one Float32 section w (or of others) with one scope; its digests are zeros."""
-    body = b"VLCF" + bytes([2, 1 if delta else 0]) + bytes(6) + varint(1)
+    body = b"VLCF" + bytes([3, 1 if delta else 0]) + bytes(6) + varint(1)
     body += bytes(32 if delta else 16)
     body += sections if sections is not None else varint(1) + b"\x00" + varint(0) + varint(elements) + b"\x01w"
     table = b"\x01\x01w\x03F32\x01" + varint(elements) + b"\x00"
@@ -44,20 +44,35 @@ def frame(delta, elements, scope, sections=None, padding=b"\x00"):
     return signed(body + (b"" if delta else padding))
 
 
+def bits(*numbers):
+    """A bit stream of numbers, each given with its bits."""
+    whole, length = 0, 0
+    for number, count in numbers:
+        whole |= number << length
+        length += count
+    return whole.to_bytes((length + 7) // 8, "little")
+
+
 def exact_of_constants(elements):
     return b"\x00" + varint(elements) + b"\x01\x04" + varint(elements) + b"\x00\x00" * 4
 
 
+def lc_of_two_buckets(elements):
+    """An lc scope of 2 bits up to its stream: 1.5 is of rank 254; 0.5 of one that is 2 more, gamma 010."""
+    return b"\x11" + varint(elements) + varint(2) + bits((254, 9), (0x400000, 23), (0b010, 3), (0, 23))
+
+
 def lc_of_constants(elements):
-    """Two buckets, every symbol the zero bucket."""
-    return b"\x01" + varint(elements) + b"\x02" + varint(2) + struct.pack("<ff", 1.5, 0.5) + varint(0) + b"\x00\x00"
+    """Every symbol is the zero bucket."""
+    return lc_of_two_buckets(elements) + b"\x00\x00"
 
 
 def lc_of_empty_blocks(elements):
     """The same as sparse blocks of nothing, each of 2^22 symbols, with one table in which everything is zero."""
-    head = b"\x02" + bytes([0b0100_0000]) + b"\x00" * 3
+    # One table, whose main symbol is 0, two frequencies of zero, one run token.
+    head = b"\x62" + bytes([0b0100_0000]) + bits((1, 1), (0, 2), (1, 1), (1, 1), (0, 6))
     blocks = (elements + (1 << 22) - 1) >> 22
-    return b"\x01" + varint(elements) + b"\x02" + varint(2) + struct.pack("<ff", 1.5, 0.5) + varint(0) + head + b"\x16" + b"\x00" * blocks
+    return lc_of_two_buckets(elements) + head + b"\x00" * (blocks - 1)
 
 
 def model(path, elements=4):
@@ -112,7 +127,7 @@ def bombs(folder):
     bomb(RUN_HEADER + frame(False, 4, exact_of_constants(4)) + frame(True, huge, lc_of_empty_blocks(huge)))
     refused("codec", "unpack", delta, "-o", out, output=out)
     # A frame that claims more blocks, sections or metadata than it has bytes.
-    bomb(frame(True, huge, b"\x00" + varint(huge) + b"\x01\x04" + varint(huge) + b"\x03\x10"))
+    bomb(frame(True, huge, b"\x00" + varint(huge) + b"\x01\x04" + varint(huge) + b"\x03"))
     refused("codec", "inspect", delta)
     bomb(frame(True, 4, exact_of_constants(4), sections=varint(1 << 40)))
     refused("codec", "inspect", delta)

@@ -16,13 +16,13 @@ struct BadFrame: CustomTestStringConvertible {
     }
 
     static let all = [
-        BadFrame("bad-version", .unsupported, "frame is of version 1 "),
+        BadFrame("bad-version", .unsupported, "frame is of version 2 "),
         BadFrame("bad-flags", .unsupported, "has flags 17,"),
         BadFrame("bad-checksum", .checksumMismatch, "its checksum doesn't hold"),
         BadFrame("bad-length", .malformed, "bytes and claims"),
-        BadFrame("bad-bucket-order", .malformed, "buckets aren't in their order"),
-        BadFrame("bad-codec", .unsupported, "needs codec 9,"),
-        BadFrame("bad-block-size", .malformed, "blocks of 2^30 symbols"),
+        BadFrame("bad-bucket-rank", .malformed, "a bucket below the smallest exponent"),
+        BadFrame("bad-codec", .unsupported, "needs codec 3,"),
+        BadFrame("bad-block-size", .malformed, "blocks of 2^31 symbols"),
         BadFrame("bad-state-digest", .stateMismatch, "isn't what was written"),
         BadFrame("bad-kraft", .malformed, "the code lengths make no complete code"),
         BadFrame("bad-frequencies", .malformed, "frequencies exceed their sum"),
@@ -33,9 +33,15 @@ struct BadFrame: CustomTestStringConvertible {
         BadFrame("bad-exception-end", .malformed, "an exception beyond the scope's 600 elements"),
         BadFrame("bad-exception-order", .malformed, "an exception beyond the scope's 600 elements"),
         BadFrame("bad-exception-count", .malformed, "bytes after the exceptions"),
+        BadFrame("bad-exception-none", .malformed, "no exceptions where some should be"),
+        BadFrame("bad-tag", .malformed, "a codec with what belongs to another"),
         BadFrame("bad-block-length", .malformed, "block length is 16383, above its limit"),
-        BadFrame("bad-block-cut", .malformed, "block needs"),
-        BadFrame("bad-block-rest", .malformed, "a scope has 1 bytes too many"),
+        BadFrame("bad-block-cut", .malformed, "doesn't hold its 150 symbols"),
+        BadFrame("bad-block-rest", .malformed, "doesn't hold its 150 symbols"),
+        BadFrame("bad-gap", .malformed, "gap is out of range"),
+        BadFrame("bad-gap-count", .malformed, "symbols in a block of 600"),
+        BadFrame("bad-gap-rest", .malformed, "bits after the gaps"),
+        BadFrame("bad-list", .malformed, "a level beyond its highest"),
     ]
 }
 
@@ -60,8 +66,14 @@ private struct TakenFrame {
         }
     }
 
-    /// The place behind the buckets of an lc scope: codec, elements (2), bits, bucket count, buckets.
-    var exceptions: Int { 5 + 4 * Int(scope[4]) }
+    /// The place behind the buckets of an lc scope: first byte, elements (2), bucket count, buckets.
+    func exceptions() throws -> Int {
+        try scope[3...].withUnsafeBytes { bytes in
+            var reader = ByteReader(bytes)
+            _ = try BucketValues(&reader, bits: Int(scope[0] >> 3))
+            return 3 + bytes.count - reader.rest.count
+        }
+    }
 
     var bytes: [UInt8] {
         var all = head
@@ -85,35 +97,30 @@ extension GoldenTests {
         if let frame = try damagedElsewhere(name) { return try GoldenFiles.save(frame, name + ".frame") }
         var frame = try TakenFrame(try GoldenFiles.read("lc3-huffman.frame"), .delta)
         let step = FrameFormat.prefixBytes
-        // Buckets, no exceptions, coder; lengths of 8 codes; block size; the block's length.
-        let lengths = frame.exceptions + 2
-        let block = lengths + 5
-        let blockLength = frame.scope.count - block - 1 - 2
-        #expect(varint(UInt64(blockLength)) == Array(frame.scope[(block + 1)...(block + 2)]))
-        func replaceLength(_ length: Int) {
-            frame.scope.replaceSubrange((block + 1)...(block + 2), with: varint(UInt64(length)))
-        }
+        // Coder; lengths of 8 codes; the block.
+        let coder = try frame.exceptions()
         switch name {
-        case "bad-bucket-order": for byte in 5..<9 { frame.scope.swapAt(byte, byte + 4) }
-        case "bad-codec": frame.scope[0] = 9
-        case "bad-block-size": frame.scope[block] = 30
+        // The first nine bits.
+        case "bad-bucket-rank": frame.scope.replaceSubrange(4..<6, with: [0xff, frame.scope[5] | 1])
+        case "bad-codec": frame.scope[0] |= 3
+        case "bad-tag": frame.scope[0] = 4
+        case "bad-block-size": frame.scope[coder] |= 0xf0
         case "bad-state-digest": frame.head[step + 1 + 16] ^= 1
         // A code one longer than it was leaves room.
-        case "bad-kraft": frame.scope[lengths] += 1
+        case "bad-kraft": frame.scope[coder + 1] += 1
         case "bad-count":
             let count = TakenFrame.layout(.delta) + 3
             frame.head.replaceSubrange(count..<(count + 2), with: varint(1 << 40))
         case "bad-varint":
             frame.head.replaceSubrange(step...step, with: Array(repeating: 0x81, count: 10) + [1])
         case "bad-varint-form": frame.head.replaceSubrange(step...step, with: [0x81, 0])
-        case "bad-block-length": replaceLength(16_383)
-        case "bad-block-cut": replaceLength(blockLength + 1)
-        case "bad-block-rest": replaceLength(blockLength - 1)
+        case "bad-block-cut": frame.scope.removeLast()
+        case "bad-block-rest": frame.scope.append(0)
         default: break
         }
         var bytes = frame.bytes
         switch name {
-        case "bad-version": bytes[4] = 1
+        case "bad-version": bytes[4] = 2
         case "bad-flags": bytes[5] |= 16
         case "bad-length": bytes[6] ^= 1
         case "bad-checksum": bytes[bytes.count - 1] ^= 1
@@ -131,10 +138,14 @@ extension GoldenTests {
         switch name {
         case "bad-frequencies": return try badFrequencies()
         case "bad-bomb": return try bomb()
-        case "bad-exception-end", "bad-exception-order", "bad-exception-count":
+        case "bad-gap", "bad-gap-count", "bad-gap-rest", "bad-list", "bad-block-length":
+            var frame = try TakenFrame(try GoldenFiles.read("lc3-huffman.frame"), .delta)
+            frame.scope = madeScope(name)
+            return frame.bytes
+        case "bad-exception-end", "bad-exception-order", "bad-exception-count", "bad-exception-none":
             var frame = try TakenFrame(try GoldenFiles.read("exceptions.frame"), .delta)
             // Count, length, then gap and element: of 3 and 4.
-            let at = frame.exceptions
+            let at = try frame.exceptions()
             let second = at + 7
             #expect(frame.scope[at...(at + 2)] == [2, 10, 3] && frame.scope[second] == 0)
             switch name {
@@ -145,6 +156,7 @@ extension GoldenTests {
                 // One back, if sums wrapped around.
                 frame.scope.replaceSubrange(second...second, with: varint(.max))
                 frame.scope[at + 1] += 9
+            case "bad-exception-none": frame.scope[at] = 0
             default: frame.scope[at] -= 1
             }
             return frame.bytes
@@ -152,23 +164,53 @@ extension GoldenTests {
         }
     }
 
+    /// A scope of 600 elements that ends at the damage.
+    private func madeScope(_ name: String) -> [UInt8] {
+        let elements = varint(600)
+        var bits = BitWriter()
+        switch name {
+        case "bad-block-length":
+            // One run of width 4; a raw plane.
+            return [0] + elements + [1, 4] + elements + [StreamCoder.raw.rawValue] + varint(16_383)
+        case "bad-list":
+            // Listed; no error; one level of one step, which is 1, in its place; of its two symbols the third.
+            bits.append(gamma: 1)
+            bits.append(gamma: 3)
+            return [2] + elements + [2, 0, 0, 0, 0, 1, 0, 0, 0x80, 0x3f, 0] + bits.finish()
+        default:
+            // One bucket, of rank 254 and value 1; gaps of three bits.
+            bits.append(254, count: 9)
+            bits.append(0, count: 23)
+            let head = [1 | 1 << 3] + elements + [1] + bits.finish() + [StreamCoder.gaps.rawValue, 3]
+            var body = BitWriter()
+            switch name {
+            case "bad-gap":
+                body.append(gamma: 1)
+                for _ in 0..<75 { body.append(0, count: 1) }
+                body.append(1, count: 4)
+                return head + body.finish()
+            case "bad-gap-count":
+                body.append(gamma: 601)
+                return head + body.finish() + Array(repeating: 0xff, count: 80)
+            default:
+                body.append(gamma: 1)
+                body.append(1, count: 4)
+                return head + body.finish() + [0]
+            }
+        }
+    }
+
     /// A context head of four symbols without contexts, of which two have half of all slots each, so nothing is left for
     /// the main one.
     private func badFrequencies() throws -> [UInt8] {
         var frame = try TakenFrame(try GoldenFiles.read("lc2-one-lane.frame"), .delta)
-        let coder = frame.exceptions + 1
-        #expect(frame.scope[coder] == StreamCoder.contexts.rawValue)
-        let old = try frame.scope[(coder + 1)...].withUnsafeBytes { bytes in
-            var reader = ByteReader(bytes)
-            _ = try SymbolModel(&reader, alphabet: 4)
-            return bytes.count - reader.rest.count
-        }
         var bits = BitWriter()
-        bits.append(0, count: 6)
+        bits.append(gamma: 1)
         bits.append(0, count: 2)
         // Codes 45, 45 and 0: 2048 is F((45 − 1)·2). Each is told from the one before it.
         for gamma in [91, 1, 90] { bits.append(gamma: UInt64(gamma)) }
-        frame.scope.replaceSubrange((coder + 1)...(coder + old), with: [0] + bits.finish())
+        frame.scope.replaceSubrange(
+            try frame.exceptions()..., with: [StreamCoder.contexts.rawValue, 128] + bits.finish())
         return frame.bytes
     }
 

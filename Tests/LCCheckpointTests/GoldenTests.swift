@@ -10,8 +10,9 @@ import Testing
 @Suite struct GoldenTests {
     private static let good = [
         "lc2-one-lane", "lc3-huffman", "lc3-groups", "lc3-four-lanes", "lc3-runs", "lc3-chain",
-        "lc3-chain-runs", "all",
+        "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps", "lc1-gaps", "all",
         "exceptions", "unchanged", "exact", "base", "auto", "auto-chain", "auto-roots", "auto-exceptions",
+        "auto-listed",
     ]
 
     private func floats(_ name: String) throws -> [Float] {
@@ -69,20 +70,30 @@ import Testing
         base: [Float], target: [Float], settings: CodecSettings, kind: FrameKind
     ) {
         var numbers = Numbers(state: 42)
-        let isLarge = ["lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "auto-chain"].contains(
-            name)
+        let isLarge = [
+            "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps",
+            "lc1-gaps", "auto-chain",
+        ].contains(name)
         let count = isLarge ? 5001 : 600
         let base = (0..<count).map { _ in Float(Int(numbers.next() % 2001) - 1000) / 1024 }
         var target = base.enumerated().map { index, value in
             let unit = Float(Int(numbers.next() % 65_537) - 32_768) / 32_768
             let move = 0.125 * unit * unit * unit * unit * unit
+            if name.hasSuffix("gaps"), index % 601 > 0 { return value }
             return name.hasSuffix("runs") && index % 1000 > 70 ? value : value + move
         }
         switch name {
         case "lc2-one-lane": return (base, target, CodecSettings(kind: .lc(bits: 2)), .delta)
         case "lc3-huffman", "lc3-groups":
             return (base, target, CodecSettings(kind: .lc(bits: 3), entropy: .huffman), .delta)
-        case "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs":
+        case "lc1-gaps": return (base, target, CodecSettings(kind: .lc(bits: 1)), .delta)
+        case "auto-listed":
+            // Steps of two sizes, told apart from many that are finer.
+            target = base.enumerated().map { index, value in
+                value + (index % 3 == 0 ? 0.125 : index % 3 == 1 ? -0.0625 : 0)
+            }
+            return (base, target, CodecSettings(kind: .auto(error: 1e-5)), .delta)
+        case "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps":
             return (base, target, CodecSettings(kind: .lc(bits: 3)), .delta)
         case "exceptions":
             target[3] = Float(bitPattern: 0x7f81_2345)
@@ -110,57 +121,29 @@ import Testing
 
     private func write(_ name: String) throws {
         let (base, target, settings, kind) = inputs(name)
-        var (frame, state) = try encode(target, onto: base, settings, kind: kind)
-        // An encoder takes groups for large vectors alone.
-        if name == "lc3-groups" { frame = try regrouped(target, onto: base, settings) }
+        var frame: EncodedFrame
+        var state = base
         if name.contains("chain") {
-            // The second step moves what the first one moved.
             var chain = Chain(state: base)
-            try GoldenFiles.save(try chain.encode(target, settings).bytes, name + ".first.frame")
-            frame = try chain.encode(zip(target, base).map { 2 * $0 - $1 }, settings)
-            #expect(try frame.bytes.withUnsafeBytes { try Frame(parsing: $0).header.needsPrevious })
+            let first = try chain.encode(target, settings)
+            try GoldenFiles.save(first.bytes, name + ".first.frame")
+            // The second step moves what the first one moved.
+            let next = zip(target, base).map { 2 * $0 - $1 }
             state = chain.state
+            if let coder = GoldenCoder.byName[name] {
+                frame = try coder.encode(next, after: first, onto: &state, settings)
+            } else {
+                frame = try chain.encode(next, settings)
+                state = chain.state
+            }
+            #expect(try frame.bytes.withUnsafeBytes { try Frame(parsing: $0).header.needsPrevious })
+        } else if let coder = GoldenCoder.byName[name] {
+            frame = try coder.encode(target, after: nil, onto: &state, settings)
+        } else {
+            (frame, state) = try encode(target, onto: base, settings, kind: kind)
         }
         try GoldenFiles.save(frame.bytes, name + ".frame")
         try GoldenFiles.save(base.withUnsafeBytes { Array($0) }, name + ".base")
         try GoldenFiles.save(state.withUnsafeBytes { Array($0) }, name + ".state")
-    }
-
-    /// A frame whose symbols are coded in groups.
-    private func regrouped(
-        _ target: [Float], onto base: [Float], _ settings: CodecSettings
-    ) throws -> EncodedFrame {
-        var state = base
-        var encoder = FrameEncoder(kind: .delta, step: 7, baseDigest: digest(base))
-        try target.withUnsafeBufferPointer { target in
-            try state.withUnsafeMutableBufferPointer { state in
-                try encoder.add(section: "p", target: target, reconstruction: state, settings: settings)
-            }
-        }
-        let bytes = encoder.scopes[0].head + encoder.scopes[0].blocks.flatMap { $0 }
-        let payload = try bytes.withUnsafeBytes { bytes in
-            var reader = ByteReader(bytes)
-            // Codec, elements, buckets, exceptions.
-            _ = try (reader.byte("codec"), reader.varint("elements"))
-            let alphabet = try BucketValues(&reader).values.count
-            _ = try reader.varint("exceptions")
-            var payload = ScopePayload()
-            payload.head = Array(bytes[..<(bytes.count - reader.rest.count)])
-            var symbols = [UInt16](repeating: 0, count: target.count)
-            try symbols.withUnsafeMutableBufferPointer {
-                try decodeSymbols(&reader, alphabet: alphabet, into: $0)
-            }
-            symbols.withUnsafeBufferPointer { symbols in
-                let counts = histogram(symbols, alphabet: alphabet)
-                guard let code = GroupCode.best(counts: counts)?.code else { return }
-                payload.append(
-                    encodeBlocks(
-                        symbols, .groups(code), BlockSize(symbols: symbols.count, estimatedBytes: 0),
-                        previous: nil, threads: 1))
-            }
-            return payload
-        }
-        encoder.scopes[0] = payload
-        return encoder.finish()
     }
 }

@@ -35,7 +35,7 @@ struct PlainDecoder {
     /// Decodes any frame. A base doesn't look at the state.
     static func decode(_ frame: [UInt8], onto state: PlainState) throws -> PlainState {
         var reader = PlainDecoder(Array(frame.dropLast(8)))
-        guard try reader.take(5) == [0x56, 0x4c, 0x43, 0x46, 2] else { throw Refused() }
+        guard try reader.take(5) == [0x56, 0x4c, 0x43, 0x46, 3] else { throw Refused() }
         let flags = try reader.take(1)[0]
         let isBase = flags & 1 == 0
         guard flags < 16, !isBase || flags == 0, try reader.number(6) == frame.count else { throw Refused() }
@@ -102,15 +102,19 @@ struct PlainDecoder {
 
     /// Decodes a scope's elements in place.
     private mutating func scope(_ index: Int, of state: inout PlainState, _ isBase: Bool) throws {
-        let codec = try take(1)[0]
+        let first = try take(1)[0]
+        let codec = first & 3
+        let hasExceptions = first & 4 != 0
         let elements = state.elements(ofScope: index)
-        guard try varint() == elements.count, codec < 3, codec == 0 || !isBase else { throw Refused() }
+        guard try varint() == elements.count, codec < 3, codec == 0 || !isBase, codec == 1 || first < 8 else {
+            throw Refused()
+        }
         if previous.count != elements.count { previous = [] }
         var symbols: [Int] = []
         switch codec {
         case 0: try exact(&state, elements, isBase)
-        case 1: symbols = try lc(&state, elements)
-        default: symbols = try auto(&state, elements)
+        case 1: symbols = try lc(&state, elements, hasExceptions)
+        default: symbols = try auto(&state, elements, hasExceptions)
         }
         state.symbols.append(symbols)
     }
@@ -122,14 +126,14 @@ struct PlainDecoder {
         for _ in 0..<(try varint()) { runs.append((Int(try take(1)[0]), try varint())) }
         guard runs.reduce(0, { $0 + $1.count }) == elements.count else { throw Refused() }
         var start = 0
-        for (width, count) in runs {
+        for (index, (width, count)) in runs.enumerated() {
             let own = elements[start..<(start + count)]
             start += count
             guard own.allSatisfy({ state.sections[$0.section].width == width }) else { throw Refused() }
             var words = [UInt64](repeating: 0, count: count)
             previous = []
             for plane in (0..<width).reversed() {
-                let symbols = try stream(count, 256)
+                let symbols = try stream(count, 256, isLast: index == runs.count - 1 && plane == 0)
                 for (index, symbol) in symbols.enumerated() {
                     words[index] |= UInt64(symbol) << UInt64(8 * plane)
                 }
@@ -144,15 +148,27 @@ struct PlainDecoder {
         usesPrevious = false
     }
 
-    private mutating func lc(_ state: inout PlainState, _ elements: [PlainState.Element]) throws -> [Int] {
-        _ = try take(1)
+    private mutating func lc(
+        _ state: inout PlainState, _ elements: [PlainState.Element], _ hasExceptions: Bool
+    ) throws -> [Int] {
+        let count = try varint()
+        var bits = Bits(self)
         var values: [Float] = [0]
-        for _ in 0..<(try varint()) { values.append(Float(bitPattern: try number(4))) }
-        return try quantized(&state, elements, values) { $0 + $1 }
+        var rank = 0
+        for bucket in 0..<count {
+            rank += bucket == 0 ? bits.read(9) : bits.gamma()
+            let pattern = (rank % 2) << 31 | (254 - rank / 2) << 23 | bits.read(23)
+            values.append(Float(bitPattern: UInt32(pattern)))
+        }
+        _ = try take(bits.byteCount)
+        return try quantized(&state, elements, values, hasExceptions) { $0 + $1 }
     }
 
-    private mutating func auto(_ state: inout PlainState, _ elements: [PlainState.Element]) throws -> [Int] {
-        let isRoot = try take(1) == [1]
+    private mutating func auto(
+        _ state: inout PlainState, _ elements: [PlainState.Element], _ hasExceptions: Bool
+    ) throws -> [Int] {
+        let flags = try take(1)[0]
+        let isRoot = flags & 1 != 0
         _ = try take(4)
         let highest = try varint()
         var values: [Float] = [0]
@@ -164,7 +180,14 @@ struct PlainDecoder {
                 values += [value, -value]
             }
         }
-        return try quantized(&state, elements, values) { old, value in
+        if flags & 2 != 0 {
+            var bits = Bits(self)
+            var listed = [0]
+            for _ in 0..<bits.gamma() { listed.append(listed[listed.count - 1] + bits.gamma()) }
+            _ = try take(bits.byteCount)
+            values = listed.map { values[$0] }
+        }
+        return try quantized(&state, elements, values, hasExceptions) { old, value in
             guard isRoot else { return old + value }
             let root = old.squareRoot() + value
             return root > 0 ? root * root : 0
@@ -173,12 +196,12 @@ struct PlainDecoder {
 
     /// Reads exceptions and symbols, and applies the symbols' values, then the exceptions.
     private mutating func quantized(
-        _ state: inout PlainState, _ elements: [PlainState.Element], _ values: [Float],
+        _ state: inout PlainState, _ elements: [PlainState.Element], _ values: [Float], _ hasExceptions: Bool,
         _ sum: (Float, Float) -> Float
     ) throws -> [Int] {
         var exceptions: [(PlainState.Element, UInt64)] = []
         var next = 0
-        let count = try varint()
+        let count = hasExceptions ? try varint() : 0
         let length = count > 0 ? try varint() : 0
         let end = at + length
         for _ in 0..<count {
@@ -188,7 +211,7 @@ struct PlainDecoder {
             next += 1
         }
         guard at == end else { throw Refused() }
-        let symbols = try stream(elements.count, values.count)
+        let symbols = try stream(elements.count, values.count, isLast: true)
         for (element, symbol) in zip(elements, symbols) {
             let old = state.sections[element.section].float(element.index)
             state.sections[element.section].set(element.index, sum(old, values[symbol]))

@@ -2,19 +2,25 @@
 
 extension PlainDecoder {
     /// A stream of symbols: what its blocks share, their sizes, and the blocks.
-    mutating func stream(_ count: Int, _ alphabet: Int) throws -> [Int] {
-        let coder = try take(1)[0]
+    ///
+    /// - Parameter isLast: its last block ends where the bytes do.
+    mutating func stream(_ count: Int, _ alphabet: Int, isLast: Bool) throws -> [Int] {
+        let first = try take(1)[0]
+        let coder = first & 7
         coders.insert(coder)
         if coder == 0 { return Array(repeating: try varint(), count: count) }
         let model = coder == 2 ? try Model(&self, alphabet) : nil
         let lengths = coder == 1 ? try codeLengths(alphabet) : []
-        let mixesPrevious = coder == 4 ? try take(1) == [1] : false
+        let mixesPrevious = coder == 4 && first & 8 != 0
         if mixesPrevious || model?.usesPrevious ?? false { usesPrevious = true }
         let groupSize = coder == 5 ? Int(try take(1)[0]) : 1
         let groups = coder == 5 ? try groupLengths(alphabet, groupSize) : []
-        let size = 1 << Int(try take(1)[0])
+        let gapHead = coder == 6 ? Int(try take(1)[0]) : 0
+        let size = 1 << (16 + Int(first >> 4))
+        let blockCount = max(1, (count + size - 1) / size)
         var sizes: [Int] = []
-        for _ in 0..<max(1, (count + size - 1) / size) { sizes.append(try varint()) }
+        for _ in 0..<(isLast ? blockCount - 1 : blockCount) { sizes.append(try varint()) }
+        if isLast { sizes.append(bytes.count - at - sizes.reduce(0, +)) }
         var result: [Int] = []
         for length in sizes {
             let own = min(size, count - result.count)
@@ -30,10 +36,54 @@ extension PlainDecoder {
             case 4:
                 result += try PlainLevels.decode(
                     try body.take(length), count: own, previous: mixesPrevious ? body.previous : nil)
+            case 6: result += try body.gaps(own, alphabet, gapBits: gapHead & 31, symbolBits: gapHead >> 5)
             default: throw Refused()
             }
             guard body.at == body.bytes.count else { throw Refused() }
         }
+        return result
+    }
+
+    /// Reads numbers bit by bit from where the reader is; whole bytes are taken at the end.
+    struct Bits {
+        private let bits: [Int]
+        private var position = 0
+
+        init(_ reader: PlainDecoder) { bits = PlainDecoder.bits(Array(reader.bytes[reader.at...])) }
+
+        var byteCount: Int { (position + 7) / 8 }
+
+        mutating func read(_ count: Int) -> Int {
+            position += count
+            return (0..<count).reduce(0) { $0 + bits[position - count + $1] << $1 }
+        }
+
+        mutating func gamma() -> Int {
+            var zeros = 0
+            while read(1) == 0 { zeros += 1 }
+            return 1 << zeros + read(zeros)
+        }
+
+        mutating func rice(_ low: Int) -> Int {
+            var zeros = 0
+            while read(1) == 0 { zeros += 1 }
+            return zeros << low + read(low)
+        }
+    }
+
+    private mutating func gaps(
+        _ count: Int, _ alphabet: Int, gapBits: Int, symbolBits: Int
+    ) throws -> [Int] {
+        var result = [Int](repeating: 0, count: count)
+        guard !bytes.isEmpty else { return result }
+        var bits = Bits(self)
+        var next = 0
+        for _ in 0..<bits.gamma() {
+            next += bits.rice(gapBits)
+            result[next] = alphabet - 1 - (alphabet > 2 ? bits.rice(symbolBits) : 0)
+            next += 1
+        }
+        _ = try take(bits.byteCount)
         return result
     }
 
@@ -99,8 +149,7 @@ extension PlainDecoder {
 
     /// Contexts and frequencies.
     private struct Model {
-        var bits: [Int]
-        var position = 0
+        var bits: Bits
         var left: [Int] = []
         var above: [Int] = []
         var isWide: Bool
@@ -131,30 +180,19 @@ extension PlainDecoder {
             isWide = code & 16 != 0
             usesPrevious = code & 32 != 0
             isSparse = code & 64 != 0
-            bits = PlainDecoder.bits(Array(reader.bytes[reader.at...]))
-            let count = read(6) + 1
+            bits = Bits(reader)
+            let count = bits.gamma()
             var recent = Array(0..<count)
             for _ in 0..<((left.count + 1) * (above.count + 1) * near) {
-                let table = recent.remove(at: count == 1 ? 0 : gamma() - 1)
+                let table = recent.remove(at: count == 1 ? 0 : bits.gamma() - 1)
                 recent.insert(table, at: 0)
                 map.append(table)
             }
             var codes: [Int]?
-            for _ in 0..<count { tables.append(table(alphabet, alphabet <= 16 ? 2 : 1, &codes)) }
+            for _ in 0..<count { tables.append(table(alphabet, code & 128 != 0 ? 2 : 1, &codes)) }
             codes = nil
-            if isSparse { runs = table(57, 2, &codes) }
-            _ = try reader.take((position + 7) / 8)
-        }
-
-        private mutating func read(_ count: Int) -> Int {
-            position += count
-            return (0..<count).reduce(0) { $0 + bits[position - count + $1] << $1 }
-        }
-
-        private mutating func gamma() -> Int {
-            var zeros = 0
-            while read(1) == 0 { zeros += 1 }
-            return 1 << zeros + read(zeros)
+            if isSparse { runs = table(bits.read(6) + 1, 2, &codes) }
+            _ = try reader.take(bits.byteCount)
         }
 
         private static func frequency(_ step: Int) -> Int {
@@ -172,12 +210,12 @@ extension PlainDecoder {
         private mutating func table(_ alphabet: Int, _ stride: Int, _ before: inout [Int]?) -> [Int] {
             var width = 0
             while 1 << width < alphabet { width += 1 }
-            let main = read(width)
-            let isFromTable = before != nil && read(1) == 1
+            let main = bits.read(width)
+            let isFromTable = before != nil && bits.read(1) == 1
             var codes = [Int](repeating: 0, count: alphabet)
             var last = 0
             for symbol in codes.indices where symbol != main {
-                let value = gamma() - 1
+                let value = bits.gamma() - 1
                 codes[symbol] =
                     (isFromTable ? before![symbol] : last) + (value % 2 == 0 ? value / 2 : -(value + 1) / 2)
                 last = codes[symbol]

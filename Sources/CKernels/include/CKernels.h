@@ -210,7 +210,7 @@ bool ck_unpack_groups(const uint64_t *entries, const uint8_t *lengths, uint32_t 
 #define CK_ACTIVITY_KINDS 64
 /// In steps: magnitudes from here on are exceptions, no threshold is lower than that, and a magnitude of k + 1 less this is
 /// still level k.
-#define CK_UNIFORM_END 4095.5f
+#define CK_UNIFORM_END 16383.5f
 #define CK_UNIFORM_LOWEST 0.5f
 #define CK_UNIFORM_ROUNDING 0.4f
 /// Levels from here on are summed together.
