@@ -45,7 +45,7 @@ let package = Package(
         // What is pure: bytes, numbers and decisions, without IO.
         // The codec's inner loops: vector instructions where the machine has them, plain C everywhere.
         .target(name: "CKernels"),
-        library("LCCheckpoint", ["CXXHash", "CKernels"]),
+        library("LCCheckpoint", ["CKernels"]),
         library("Tensors"),
         library("ModelCodec", ["LCCheckpoint", "Tensors"]),
         .target(
@@ -73,7 +73,7 @@ let package = Package(
         library(
             "Cluster",
             [
-                "MachineCore", "Training", "LCCheckpoint", "CSystem", "CXXHash",
+                "MachineCore", "Training", "LCCheckpoint", "CSystem",
                 .product(name: "Yams", package: "Yams"),
             ]),
         library(

@@ -1,4 +1,4 @@
-// XXH3-128 with vectors of 512 bits.
+// XXH3 with vectors of 512 bits.
 
 #include "CKernels.h"
 #include "digest.h"
@@ -20,5 +20,7 @@ ck_digest ck_digest_wide(const void *bytes, size_t count) {
     XXH128_hash_t hash = XXH3_128bits(bytes, count);
     return (ck_digest){hash.high64, hash.low64};
 }
+
+uint64_t ck_checksum_wide(const void *bytes, size_t count) { return XXH3_64bits(bytes, count); }
 #pragma clang attribute pop
 #endif

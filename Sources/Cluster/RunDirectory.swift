@@ -1,6 +1,6 @@
 import CSystem
-import CXXHash
 import Foundation
+import LCCheckpoint
 
 /// The folder of one run: its configuration, logs, stores and the coordinator's database.
 public struct RunDirectory: Sendable, Hashable {
@@ -180,9 +180,7 @@ extension RunDirectory {
     }
 
     private static func digest(of text: String) -> String {
-        let bytes = Array(text.utf8)
-        let hash = bytes.withUnsafeBytes { XXH3_128bits($0.baseAddress, $0.count) }
-        return hex(hash.high64) + hex(hash.low64)
+        Array(text.utf8).withUnsafeBytes { "\(Digest.of($0))" }
     }
 
     private static func hex(_ word: UInt64) -> String {

@@ -1,5 +1,4 @@
 import CKernels
-import CXXHash
 
 /// An XXH3-128 digest: finds damage and mix-ups; it isn't made to withstand forgers.
 public struct Digest: Hashable, Sendable, CustomStringConvertible {
@@ -52,12 +51,8 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
 
     /// The digest of some bytes, with seed 0.
     public static func of(_ bytes: UnsafeRawBufferPointer) -> Digest {
-        var quick = ck_digest()
-        if ck_digest_bytes(bytes.baseAddress, bytes.count, &quick) {
-            return Digest(high: quick.high, low: quick.low)
-        }
-        let hash = XXH3_128bits(bytes.baseAddress, bytes.count)
-        return Digest(high: hash.high64, low: hash.low64)
+        let digest = ck_digest_bytes(bytes.baseAddress, bytes.count)
+        return Digest(high: digest.high, low: digest.low)
     }
 }
 
@@ -157,5 +152,5 @@ struct StateDigestBuilder {
 
 /// XXH3-64 with seed 0: the checksum over a frame's bytes.
 func checksum64(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
-    XXH3_64bits(bytes.baseAddress, bytes.count)
+    ck_checksum(bytes.baseAddress, bytes.count)
 }

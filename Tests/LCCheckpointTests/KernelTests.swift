@@ -319,6 +319,8 @@ import Testing
             let bytes = (0..<count).map { _ in UInt8(truncatingIfNeeded: numbers.next()) }
             let found = both(vectors) { bytes.withUnsafeBytes { Digest.of($0) } }
             #expect(found.vector == found.plain)
+            let sums = both(vectors) { bytes.withUnsafeBytes { checksum64($0) } }
+            #expect(sums.vector == sums.plain)
         }
     }
 }

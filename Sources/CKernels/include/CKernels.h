@@ -271,8 +271,11 @@ typedef struct {
     uint64_t low;
 } ck_digest;
 
-/// Digests bytes; false when this machine has nothing quicker than the system's library.
-bool ck_digest_bytes(const void *_Nullable bytes, size_t count, ck_digest *digest);
+/// The XXH3-128 digest of some bytes, with seed 0.
+ck_digest ck_digest_bytes(const void *_Nullable bytes, size_t count);
+
+/// Their XXH3-64, with seed 0.
+uint64_t ck_checksum(const void *_Nullable bytes, size_t count);
 
 /// Calls `body` for 0 to count - 1, on up to `threads` threads, at most 64, this one included. `worker` is below
 /// `threads`, and no two calls with the same worker run at once.
