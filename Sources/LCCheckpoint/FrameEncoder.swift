@@ -221,13 +221,15 @@ public struct FrameEncoder {
             if result.usesPrevious { totals.usesPrevious = true }
             return next
         case .buckets(let buckets):
-            return try encode(vector, buckets, nil, entropy, digests, into: &payload)
-        case .neither:
+            return try encode(
+                vector, buckets, nil, entropy == .quick ? .quick : .best, digests, into: &payload)
+        case .neither(let mostBits):
             // Where deltas are very small buckets may keep to an error that uniform steps don't.
             guard !vector.layout.isRoot,
-                let buckets = allBuckets(vector, error: error, mostBits: .infinity, threads: threads)
+                let buckets = allBuckets(vector, error: error, mostBits: mostBits, threads: threads)
             else { return nil }
-            return try encode(vector, buckets, nil, entropy, digests, into: &payload)
+            return try encode(
+                vector, buckets, nil, entropy == .quick ? .quick : .best, digests, into: &payload)
         }
     }
 

@@ -122,16 +122,15 @@ struct FrameParser {
                 let buckets = try BucketValues(&scope, bits: tag.bits)
                 own.content = .quantized(
                     try QuantizedScope(
-                        &scope, values: buckets.values, hasExceptions: tag.hasExceptions,
-                        elementCount: elements, end: end))
+                        &scope, .buckets(buckets), hasExceptions: tag.hasExceptions, elementCount: elements,
+                        end: end))
             case .auto where kind == .delta:
                 let head = try UniformHead(&scope)
                 own.kind = .auto(error: Double(head.error))
-                var quantized = try QuantizedScope(
-                    &scope, values: head.table, hasExceptions: tag.hasExceptions,
-                    elementCount: elements, end: end)
-                quantized.isRoot = head.isRoot
-                own.content = .quantized(quantized)
+                own.content = .quantized(
+                    try QuantizedScope(
+                        &scope, .levels(head), hasExceptions: tag.hasExceptions, elementCount: elements,
+                        end: end))
             case .lc, .auto:
                 throw .malformed("frame is damaged: a base has a scope of deltas")
             }

@@ -20,7 +20,7 @@ public struct ScopeReport: Sendable {
     public var byteCount: Int
     /// The coder of the symbols, or of each byte plane, with the bytes that it took.
     public var blocks: [(coder: String, byteCount: Int)]
-    /// Empty for `exact`.
+    /// Empty for `exact`. Of more than a thousand levels, those that occur.
     public var buckets: [Bucket]
     /// Elements whose bits are carried as they are.
     public var exceptionCount: Int
@@ -69,10 +69,13 @@ extension Frame {
             let counts = try counts(scope, quantized, index, &history)
             let used = counts?.reduce(0) { $0 + ($1 > 0 ? 1 : 0) } ?? 0
             let lengths = counts.flatMap { used > 1 ? HuffmanCode(counts: $0).lengths : nil }
-            for symbol in quantized.values.indices {
+            let values = quantized.values
+            // Of thousands of levels most don't occur.
+            for symbol in values.indices
+            where values.count <= maximumAlphabet || symbol == 0 || counts.map({ $0[symbol] > 0 }) ?? true {
                 report.buckets.append(
                     ScopeReport.Bucket(
-                        symbol: symbol, value: quantized.values[symbol], count: counts?[symbol] ?? 0,
+                        symbol: symbol, value: values[symbol], count: counts?[symbol] ?? 0,
                         codeLength: Int(lengths?[symbol] ?? 0)))
             }
             if let counts {
@@ -116,12 +119,13 @@ extension Frame {
         let stream = quantized.stream
         let previous = previousSymbols(scope: index, count: scope.elementCount)
         let scratch = BlockScratch(count: min(stream.blockSize.count, scope.elementCount))
+        let decoder = StreamDecoder(stream)
         try withBytes { (frame) throws(CodecError) in
             try withPointer(to: previous) { (previous) throws(CodecError) in
                 for block in 0..<stream.blockSize.blocks(of: scope.elementCount) {
                     let range = stream.blockSize.range(block, of: scope.elementCount)
                     let symbols = UnsafeMutableBufferPointer(rebasing: scratch.symbols[..<range.count])
-                    try stream.decode(
+                    try decoder.decode(
                         block: block, of: frame, previous: previous.map { $0 + range.lowerBound },
                         scratch: scratch, into: symbols)
                     body(range, UnsafeBufferPointer(symbols))

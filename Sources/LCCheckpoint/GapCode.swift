@@ -1,17 +1,19 @@
 import CKernels
 
-/// Codes the few symbols that aren't zero by Rice codes: the zeros before each, and how far it is from the last symbol of the
-/// alphabet. There is next to no head, which is most of what a small or nearly unchanged tensor takes otherwise.
+/// Codes the few symbols that aren't zero by Rice codes: the zeros before each, and how far it is from the first symbol or from
+/// the last one of the alphabet, whichever most are near to. There is next to no head, which is most of what a small or nearly unchanged tensor takes otherwise.
 struct GapCode: Hashable, Sendable {
     let alphabet: Int
     /// Low bits of a gap, and of a symbol's distance.
     let gapBits: Int
     let symbolBits: Int
+    /// Distances are from the last symbol, as suits buckets; else from the first, as suits levels.
+    let fromLast: Bool
 
     /// Symbols that aren't zero up to which it is tried: more pay for tables of frequencies.
     static let most = 1024
     private static let mostGapBits = 22
-    private static let mostSymbolBits = 7
+    private static let mostSymbolBits = 3
 
     /// What a code is chosen by.
     struct Sample {
@@ -53,27 +55,32 @@ struct GapCode: Hashable, Sendable {
             return all.min { $0.bits < $1.bits } ?? (0, 0)
         }
         let gaps = cheapest(sample.gaps, mostGapBits)
-        let symbols =
+        let first = alphabet > 2 ? cheapest(sample.symbols.map { $0 - 1 }, mostSymbolBits) : (low: 0, bits: 0)
+        let last =
             alphabet > 2
             ? cheapest(sample.symbols.map { alphabet - 1 - $0 }, mostSymbolBits) : (low: 0, bits: 0)
+        let symbols = last.bits < first.bits ? last : first
         let count = 2 * (Int.bitWidth - sample.gaps.count.leadingZeroBitCount) - 1
-        let code = GapCode(alphabet: alphabet, gapBits: gaps.low, symbolBits: symbols.low)
+        let code = GapCode(
+            alphabet: alphabet, gapBits: gaps.low, symbolBits: symbols.low, fromLast: last.bits < first.bits)
         return (code, 2 + Double(gaps.bits + symbols.bits + max(count, 0) + 7) / 8)
     }
 
-    private init(alphabet: Int, gapBits: Int, symbolBits: Int) {
+    private init(alphabet: Int, gapBits: Int, symbolBits: Int, fromLast: Bool) {
         self.alphabet = alphabet
         self.gapBits = gapBits
         self.symbolBits = symbolBits
+        self.fromLast = fromLast
     }
 
     /// As it is written.
-    var head: UInt8 { UInt8(gapBits | symbolBits << 5) }
+    var head: UInt8 { UInt8(gapBits | symbolBits << 5 | (fromLast ? 128 : 0)) }
 
     init(_ reader: inout ByteReader, alphabet: Int) throws(CodecError) {
         let byte = Int(try reader.byte("gaps"))
-        self.init(alphabet: alphabet, gapBits: byte & 31, symbolBits: byte >> 5)
-        guard alphabet > 1, gapBits <= GapCode.mostGapBits, alphabet > 2 || symbolBits == 0 else {
+        self.init(
+            alphabet: alphabet, gapBits: byte & 31, symbolBits: byte >> 5 & 3, fromLast: byte & 128 != 0)
+        guard alphabet > 1, gapBits <= GapCode.mostGapBits, alphabet > 2 || byte < 32 else {
             throw .malformed(
                 "frame is damaged: gaps of \(gapBits) and \(symbolBits) bits among \(alphabet) symbols")
         }
@@ -107,7 +114,9 @@ struct GapCode: Hashable, Sendable {
         var next = 0
         for (index, symbol) in events {
             writer.append(rice: index - next, low: gapBits)
-            if alphabet > 2 { writer.append(rice: alphabet - 1 - symbol, low: symbolBits) }
+            if alphabet > 2 {
+                writer.append(rice: fromLast ? alphabet - 1 - symbol : symbol - 1, low: symbolBits)
+            }
             next = index + 1
         }
         return writer.finish()
@@ -135,7 +144,7 @@ struct GapCode: Hashable, Sendable {
             places[index] = UInt32(next + gap)
             next += gap + 1
             let distance = alphabet > 2 ? try bits.rice(low: symbolBits, below: alphabet - 1, "symbol") : 0
-            symbols[index] = UInt32(alphabet - 1 - distance)
+            symbols[index] = UInt32(fromLast ? alphabet - 1 - distance : 1 + distance)
         }
         guard bits.paddingIsZero, bits.bytesRead == body.count else {
             throw .malformed("frame is damaged: bits after the gaps")

@@ -134,14 +134,15 @@ struct GroupCode: Sendable {
     }
 }
 
-/// Look-ups for decoding groups.
-struct GroupDecoder: Sendable {
-    private let size: Int
-    private var entries = [UInt64](repeating: 0, count: 1 << GroupCode.longest)
-    private var lengths = [UInt8](repeating: 0, count: 1 << GroupCode.longest)
+/// A code of groups as it was read.
+struct GroupLengths: Sendable {
+    let alphabet: Int
+    let size: Int
+    let lengths: [UInt8]
 
     /// Reads and checks a code.
     init(_ reader: inout ByteReader, alphabet: Int) throws(CodecError) {
+        self.alphabet = alphabet
         size = Int(try reader.byte("group size"))
         var groups = 1
         for _ in 0..<min(size, 10) where groups <= GroupCode.mostGroups { groups *= alphabet }
@@ -150,7 +151,7 @@ struct GroupDecoder: Sendable {
             throw .malformed("frame is damaged: groups of \(size) symbols of \(alphabet)")
         }
         var table = BitReader(try reader.bytes((groups + 1) / 2, "code lengths"))
-        var own: [UInt8] = []
+        var lengths: [UInt8] = []
         var room = 1 << GroupCode.longest
         for _ in 0..<groups {
             let length = Int(try table.read(4, "code length"))
@@ -158,12 +159,24 @@ struct GroupDecoder: Sendable {
                 throw .malformed("frame is damaged: a group's code of \(length) bits")
             }
             if length > 0 { room -= 1 << (GroupCode.longest - length) }
-            own.append(UInt8(length))
+            lengths.append(UInt8(length))
         }
         guard room == 0, table.paddingIsZero else {
             throw .malformed("frame is damaged: the code lengths make no complete code")
         }
-        fill(own, alphabet: alphabet)
+        self.lengths = lengths
+    }
+}
+
+/// Look-ups for decoding groups.
+struct GroupDecoder: Sendable {
+    private let size: Int
+    private var entries = [UInt64](repeating: 0, count: 1 << GroupCode.longest)
+    private var lengths = [UInt8](repeating: 0, count: 1 << GroupCode.longest)
+
+    init(_ code: GroupLengths) {
+        size = code.size
+        fill(code.lengths, alphabet: code.alphabet)
     }
 
     private mutating func fill(_ own: [UInt8], alphabet: Int) {

@@ -187,7 +187,7 @@ struct HuffmanDecoder: Sendable {
     var offsets = [Int](repeating: 0, count: maximumCodeLength + 1)
 
     /// - Precondition: the lengths' Kraft sum is 1.
-    private init(lengths: [UInt8]) {
+    init(lengths: [UInt8]) {
         first = firstCodes(lengths)
         for length in 1...maximumCodeLength {
             offsets[length] = ordered.count
@@ -266,8 +266,8 @@ struct HuffmanDecoder: Sendable {
 }
 
 extension HuffmanDecoder {
-    /// Reads the lengths.
-    init(_ reader: inout ByteReader, alphabet: Int) throws(CodecError) {
+    /// Reads the lengths, and checks them.
+    static func lengths(_ reader: inout ByteReader, alphabet: Int) throws(CodecError) -> [UInt8] {
         var table = BitReader(try reader.bytes(HuffmanCode.headByteCount(alphabet: alphabet), "code lengths"))
         var lengths: [UInt8] = []
         var room = 1 << maximumCodeLength
@@ -282,7 +282,7 @@ extension HuffmanDecoder {
         guard room == 0, table.paddingIsZero else {
             throw .malformed("frame is damaged: the code lengths make no complete code")
         }
-        self.init(lengths: lengths)
+        return lengths
     }
 
     /// Reads a block's body.

@@ -45,7 +45,7 @@ enum LevelPlan {
             let stream = encodeBlocks(
                 symbols, .mixed(usesPrevious: previous != nil), blockSize, previous: previous,
                 threads: threads)
-            guard stream.byteCount < GapCode.most, let sample = GapCode.Sample(symbols) else { return stream }
+            guard let sample = GapCode.Sample(symbols) else { return stream }
             let gaps = GapCode.best(sample, alphabet: alphabet)
             guard gaps.bytes < Double(stream.byteCount) else { return stream }
             return encodeBlocks(symbols, .gaps(gaps.code), blockSize, previous: nil, threads: threads)

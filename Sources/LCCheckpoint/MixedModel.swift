@@ -70,6 +70,9 @@ struct MixedModel: ~Copyable {
     private static let unaryEnd = 13
 
     private static let contextCounts = [64, 16 * 18, 5 * 9, 4 * 18]
+    private static let base1 = 64 * nodeCount
+    private static let base2 = base1 + 16 * 18 * nodeCount
+    private static let base3 = base2 + 5 * 9 * nodeCount
     private static let counterLimit: UInt32 = 255
 
     private let counters: UnsafeMutablePointer<UInt32>
@@ -181,9 +184,7 @@ struct MixedModel: ~Copyable {
         _ symbols: UnsafeMutableBufferPointer<UInt16>, previous: UnsafeBufferPointer<UInt8>?, highest: Int,
         _ port: inout Port
     ) -> Bool {
-        let base1 = 64 * MixedModel.nodeCount
-        let base2 = base1 + 16 * 18 * MixedModel.nodeCount
-        let base3 = base2 + 5 * 9 * MixedModel.nodeCount
+        let (base1, base2, base3) = (MixedModel.base1, MixedModel.base2, MixedModel.base3)
         var activity = Activity()
         // The symbols of the last three elements.
         var (last, last2, last3): (UInt16, UInt16, UInt16) = (0, 0, 0)
@@ -232,7 +233,7 @@ struct MixedModel: ~Copyable {
             if code(magnitude != 0 ? 1 : 0, node: 0, set: min(slow, 15), &port) == 0 {
                 magnitude = 0
             } else {
-                magnitude = codeMagnitude(magnitude, &port)
+                magnitude = codeMagnitude(magnitude, after: Level.magnitude(last), &port)
                 guard magnitude <= highest else { return false }
                 // Signs have contexts of their own, in the same tables.
                 let (one, two) = (side(last), side(last2))
@@ -259,26 +260,69 @@ struct MixedModel: ~Copyable {
     @inline(__always)
     private func side(_ symbol: UInt16) -> Int { symbol == 0 ? 1 : (symbol & 1 == 0 ? 0 : 2) }
 
-    /// Codes how large a level is that isn't 0: one question a step up to 12, then Elias gamma.
+    /// Codes how large a level is that isn't 0: one question a step up to 12, then a number of bits and the bits.
+    ///
+    /// - Parameter last: the level of the element before.
     @inline(__always)
-    private mutating func codeMagnitude<Port: BitPort>(_ magnitude: Int, _ port: inout Port) -> Int {
+    private mutating func codeMagnitude<Port: BitPort>(
+        _ magnitude: Int, after last: Int, _ port: inout Port
+    ) -> Int {
         var node = 2
         while node <= MixedModel.unaryEnd {
             if code(magnitude >= node ? 1 : 0, node: node, set: 16 + node, &port) == 0 { return node - 1 }
             node += 1
         }
-        let rest = magnitude - MixedModel.unaryEnd + 1
-        let width = rest > 0 ? Int.bitWidth - 1 - rest.leadingZeroBitCount : 0
+        return codeEscape(magnitude - MixedModel.unaryEnd + 1, after: last, &port) + MixedModel.unaryEnd - 1
+    }
+
+    /// Codes a number from 1 on by how many bits it has, each of which is a question of its own, the first bit after its leading
+    /// one, which is a question too, and the others as they are.
+    private mutating func codeEscape<Port: BitPort>(
+        _ number: Int, after last: Int, _ port: inout Port
+    ) -> Int {
+        let width = number > 0 ? Int.bitWidth - 1 - number.leadingZeroBitCount : 0
+        let lastWidth = last > 0 ? Int.bitWidth - last.leadingZeroBitCount : 0
+        func look(_ context: Int, _ row: Int) {
+            place0 = context * MixedModel.nodeCount
+            place1 = MixedModel.base1 + (18 * row + lastWidth) * MixedModel.nodeCount
+            place2 = MixedModel.base2 + context * MixedModel.nodeCount
+            place3 = MixedModel.base3 + context * MixedModel.nodeCount
+        }
         var zeros = 0
         // No level is wider than 13 bits; a reader that is told more stops here and refuses what comes out.
-        while zeros < 13, code(zeros < width ? 1 : 0, node: MixedModel.escapeNode, set: 30, &port) != 0 {
+        while zeros < 13 {
+            look(zeros, zeros)
+            guard code(zeros < width ? 1 : 0, node: MixedModel.escapeNode, set: 30, &port) != 0 else { break }
             zeros += 1
         }
-        var value = 1
-        for place in stride(from: zeros - 1, through: 0, by: -1) {
-            value = value << 1 | Int(port.code(UInt32(rest >> place & 1), probability: 0x8000))
+        guard zeros > 0 else { return 1 }
+        look(16 + zeros, 15)
+        var value =
+            2 | Int(code(UInt32(number >> (zeros - 1) & 1), node: MixedModel.escapeNode, set: 30, &port))
+        for bit in stride(from: zeros - 2, through: 0, by: -1) {
+            value = value << 1 | Int(port.code(UInt32(number >> bit & 1), probability: 0x8000))
         }
-        return value + MixedModel.unaryEnd - 1
+        return value
+    }
+}
+
+extension MixedModel {
+    /// About the bits that symbols take if nothing is known of their order: those of the levels' classes, and the bits within them.
+    static func bits(of counts: [Int]) -> Double {
+        // By sign, and up to 12 by level, beyond by the number of bits.
+        var classes = [Int](repeating: 0, count: 64)
+        var plain = 0.0
+        for symbol in counts.indices where counts[symbol] > 0 {
+            let level = Level.magnitude(UInt16(symbol))
+            var own = level
+            if level >= unaryEnd {
+                let width = Int.bitWidth - 1 - (level - unaryEnd + 1).leadingZeroBitCount
+                own = unaryEnd + width
+                plain += Double(counts[symbol] * width)
+            }
+            classes[2 * own + (Level.isNegative(UInt16(symbol)) ? 1 : 0)] += counts[symbol]
+        }
+        return entropyBits(classes) + plain
     }
 }
 

@@ -2,9 +2,20 @@ import CKernels
 
 /// A quantized scope whose head was read.
 struct QuantizedScope: Sendable {
-    /// Values are of the elements' square roots.
-    var isRoot = false
-    var values: [Float]
+    /// What its symbols stand for.
+    enum Values: Sendable {
+        case buckets(BucketValues)
+        case levels(UniformHead)
+
+        var alphabet: Int {
+            switch self {
+            case .buckets(let buckets): buckets.values.count
+            case .levels(let head): head.alphabet
+            }
+        }
+    }
+
+    let head: Values
     var exceptionCount: Int
     /// The exceptions' bytes, within the frame.
     var exceptions: Range<Int>
@@ -12,9 +23,9 @@ struct QuantizedScope: Sendable {
 
     /// - Parameter end: where in the frame the reader's bytes end.
     init(
-        _ reader: inout ByteReader, values: [Float], hasExceptions: Bool, elementCount: Int, end: Int
+        _ reader: inout ByteReader, _ head: Values, hasExceptions: Bool, elementCount: Int, end: Int
     ) throws(CodecError) {
-        self.values = values
+        self.head = head
         exceptionCount = 0
         exceptions = 0..<0
         if hasExceptions {
@@ -29,7 +40,21 @@ struct QuantizedScope: Sendable {
             exceptions = start..<(start + length)
         }
         stream = try SymbolStream(
-            &reader, alphabet: values.count, symbolCount: elementCount, isLast: true, end: end)
+            &reader, alphabet: head.alphabet, symbolCount: elementCount, isLast: true, end: end)
+    }
+
+    /// Value by symbol. Many levels take much more memory than what they are told by: they are computed when they are needed.
+    var values: [Float] {
+        switch head {
+        case .buckets(let buckets): buckets.values
+        case .levels(let head): head.table
+        }
+    }
+
+    /// Values are of the elements' square roots.
+    var isRoot: Bool {
+        if case .levels(let head) = head { return head.isRoot }
+        return false
     }
 
     /// Adds the values of the blocks in `blocks` to the reconstruction, and sets their exceptions.
@@ -48,11 +73,13 @@ struct QuantizedScope: Sendable {
         let size = min(stream.blockSize.count, count)
         let scratches = (0..<max(1, min(threads, blocks.count))).map { _ in BlockScratch(count: size) }
         let failures = Results<CodecError?>(count: blocks.count, nil)
+        let (decoder, values) = (StreamDecoder(stream), values)
         inParallel(blocks.count, threads: threads) { index, worker in
             let block = blocks.lowerBound + index
             let range = stream.blockSize.range(block, of: count)
             let own = BlockTask(
-                scope: self, vector: vector, range: range, history: history, patches: patches,
+                decoder: decoder, values: values, vector: vector, range: range, history: history,
+                patches: patches,
                 digests: digests, scratch: scratches[worker])
             do throws(CodecError) {
                 try own.apply(block: block, of: frame, previous: previous.map { $0 + range.lowerBound })
@@ -90,7 +117,8 @@ struct QuantizedScope: Sendable {
 
 /// One block that is decoded and applied.
 private struct BlockTask {
-    let scope: QuantizedScope
+    let decoder: StreamDecoder
+    let values: [Float]
     let vector: ScopeVector
     let range: Range<Int>
     let history: UnsafeMutablePointer<UInt8>?
@@ -102,21 +130,21 @@ private struct BlockTask {
     func apply(
         block: Int, of frame: UnsafeRawBufferPointer, previous: UnsafePointer<UInt8>?
     ) throws(CodecError) {
-        if let found = try scope.stream.decodeList(
+        if let found = try decoder.decodeList(
             block: block, of: frame, count: range.count, scratch: scratch)
         {
             return apply(found)
         }
         let symbols = UnsafeMutableBufferPointer(rebasing: scratch.symbols[..<range.count])
-        try scope.stream.decode(
+        try decoder.decode(
             block: block, of: frame, previous: previous, scratch: scratch, into: symbols)
         guard let first = symbols.baseAddress else { return }
         if let history { ck_clip(first, range.count, history + range.lowerBound) }
         byPieces { piece, restored in
             // Every coder yields symbols of its alphabet alone.
             ck_apply(
-                first + (piece.lowerBound - range.lowerBound), piece.count, scope.values,
-                UInt32(scope.values.count), restored)
+                first + (piece.lowerBound - range.lowerBound), piece.count, values,
+                UInt32(values.count), restored)
         }
     }
 
@@ -132,7 +160,7 @@ private struct BlockTask {
             ck_add_zero(restored, piece.count)
             done += ck_apply_few(
                 found.places + done, found.symbols + done, found.count - done,
-                piece.lowerBound - range.lowerBound, piece.upperBound - range.lowerBound, scope.values,
+                piece.lowerBound - range.lowerBound, piece.upperBound - range.lowerBound, values,
                 restored)
         }
     }

@@ -187,6 +187,33 @@ private func encodePlanes(
     return streams
 }
 
+/// Elements up to which planes are coded only to know what they take.
+private let trialCount = 1 << 16
+
+/// The bits that a vector's delta takes bit for bit; of a large one the planes' order-0 entropies, which is about as many.
+func exactBits(_ vector: ScopeVector, threads: Int) -> Double {
+    let layout = vector.layout
+    let sizes = layout.formats.indices.map { layout.starts[$0 + 1] - layout.starts[$0] }
+    var bits = 0.0
+    for (run, sections) in PlaneRun.split(zip(layout.formats, sizes).map { ($0.byteCount, $1) }) {
+        let memory = RunMemory(
+            layout: VectorLayout(sections.map { (layout.formats[$0], sizes[$0]) }), width: run.width,
+            vector: vector, first: sections.lowerBound, isBase: false)
+        if layout.count <= trialCount {
+            var totals = ScopeTotals()
+            let planes = encodePlanes(memory, entropy: .best, threads: threads, totals: &totals)
+            bits += planes.reduce(0) { $0 + 8 * Double($1.byteCount) }
+        } else {
+            let workers = max(1, min(threads, blockSize.blocks(of: run.elementCount)))
+            let scratches = (0..<workers).map { _ in
+                PlaneScratch(count: min(run.elementCount, blockSize.count))
+            }
+            for counts in planeCounts(memory, scratches, threads: threads) { bits += entropyBits(counts) }
+        }
+    }
+    return bits
+}
+
 /// Counts of every plane's symbols.
 private func planeCounts(_ memory: RunMemory, _ scratches: [PlaneScratch], threads: Int) -> [[Int]] {
     let count = memory.layout.count
@@ -369,6 +396,7 @@ struct ExactScope: Sendable {
             PlaneScratch(count: min(count, blockSize.count))
         }
         let failures = Results<CodecError?>(count: blocks.count, nil)
+        let planes = planes.map { StreamDecoder($0) }
         inParallel(blocks.count, threads: threads) { index, worker in
             let scratch = scratches[worker]
             let range = blockSize.range(blocks.lowerBound + index, of: count)

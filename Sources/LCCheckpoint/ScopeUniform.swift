@@ -175,7 +175,10 @@ private struct UniformScope: ~Copyable {
                     vector, budget: goal, isFinite: isFinite, isPatient: isPatient, symbols: symbols,
                     threads: workers)
             else { return nil }
-            found.values = UniformValues(rule, outcome)
+            // All that would be sent may have been dropped, or be carried as it is.
+            let isSent = ck_any(symbols, vector.layout.count)
+            found.values =
+                isSent ? UniformValues(rule, outcome) : UniformValues(step: 0, highest: 0, places: [])
             guard found.values.highest == 0 || found.values.magnitude(found.values.highest).isFinite
             else { return nil }
             found.restored = restore(rule, found.values.table, hasExceptions: outcome.beyond > 0)
@@ -215,19 +218,24 @@ private struct UniformAttempt {
     var previous: UnsafePointer<UInt8>?
     var plan: LevelPlan
 
-    /// Numbers the symbols that occur and codes them by these, if that takes clearly less than `stream`, which it then replaces.
+    /// The symbols that occur, but for zero's, if numbers of these are clearly cheaper than levels.
     ///
     /// Levels are coded by their size: where deltas are nearly alike, and steps much finer, that is many bits for few levels.
+    var listed: [Int]? {
+        let listed = counts.indices.dropFirst().filter { counts[$0] > 0 }
+        guard !listed.isEmpty, listed.count < maximumAlphabet, listed.count < found.values.highest else {
+            return nil
+        }
+        let own = entropyBits(counts) + 12 * Double(listed.count)
+        return own < 0.9 * MixedModel.bits(of: counts) ? listed : nil
+    }
+
+    /// Codes the symbols by their numbers.
     ///
     /// - Parameter symbols: become the numbers.
-    /// - Returns: the symbols by number, but for zero's; nil when nothing has changed.
-    func list(
-        _ symbols: UnsafeMutableBufferPointer<UInt16>, insteadOf stream: inout EncodedStream, threads: Int
-    ) -> [Int]? {
-        let listed = counts.indices.dropFirst().filter { counts[$0] > 0 }
-        guard listed.count < maximumAlphabet, found.values.highest > listed.count,
-            entropyBits(counts) + 12 * Double(listed.count) < 0.9 * 8 * Double(stream.byteCount)
-        else { return nil }
+    func encode(
+        _ symbols: UnsafeMutableBufferPointer<UInt16>, listed: [Int], threads: Int
+    ) -> EncodedStream {
         var numbers = [UInt16](repeating: 0, count: counts.count)
         for (index, symbol) in listed.enumerated() { numbers[symbol] = UInt16(index + 1) }
         for index in symbols.indices { symbols[index] = numbers[Int(symbols[index])] }
@@ -239,15 +247,7 @@ private struct UniformAttempt {
             : .tables(
                 StreamPlan(
                     sample: own, previous: previous, isComplete: true, counts: ownCounts, entropy: .best))
-        let other = plan.encode(own, alphabet: ownCounts.count, previous: previous, threads: threads)
-        guard other.byteCount + 2 * listed.count < stream.byteCount else {
-            for index in symbols.indices where symbols[index] > 0 {
-                symbols[index] = UInt16(listed[Int(symbols[index]) - 1])
-            }
-            return nil
-        }
-        stream = other
-        return listed
+        return plan.encode(own, alphabet: ownCounts.count, previous: previous, threads: threads)
     }
 }
 
@@ -267,7 +267,8 @@ struct UniformResult {
 enum UniformFindings {
     case levels(UniformResult)
     case buckets(BucketTable)
-    case neither
+    /// Buckets must take less than the exact bits.
+    case neither(mostBits: Double)
 }
 
 /// Encodes a scope to a relative error and updates the reconstructions.
@@ -284,14 +285,18 @@ func encodeUniform(
     let count = vector.layout.count
     // What rounding float64 to float32 takes away is part of the error.
     let lost = vector.layout.formats.contains(.float64) ? 0x1p-24 : 0
-    guard bound > 2 * lost else { return .neither }
+    func neither() -> UniformFindings { .neither(mostBits: exactBits(vector.withoutRoots, threads: threads)) }
+    guard bound > 2 * lost else { return neither() }
     let scope = UniformScope(vector, threads: threads)
     let budget = (bound - lost) * (bound - lost) * scope.norm * (1 - 1e-9)
     let symbols = UnsafeBufferPointer(scope.symbols)
+    let rawBits = zip(vector.layout.formats, vector.layout.starts.indices).reduce(0.0) { sum, part in
+        let elements = vector.layout.starts[part.1 + 1] - vector.layout.starts[part.1]
+        return sum + 8 * Double(part.0.byteCount * elements)
+    }
     func attempt(isPatient: Bool) -> UniformAttempt? {
         guard let found = scope.quantize(budget: budget, isPatient: isPatient) else { return nil }
-        let highest = found.values.highest
-        let counts = highest > 0 ? histogram(symbols, alphabet: 2 * highest + 1) : [count]
+        let counts = histogram(symbols, alphabet: 2 * found.values.highest + 1)
         // What is rare doesn't follow from what was there before.
         let own = Double(count - counts[0]) > 0.04 * Double(count) ? previous : nil
         let plan = LevelPlan(symbols, counts: counts, previous: own, threads: threads)
@@ -299,29 +304,39 @@ func encodeUniform(
     }
     // Where time matters mixed contexts are the exception, and only they are worth the other quantizer's time.
     let isSmall = count <= LevelPlan.patientCount
-    guard var best = attempt(isPatient: isSmall) else { return .neither }
+    guard var best = attempt(isPatient: isSmall) else { return neither() }
     if !isSmall, best.plan.isMixed {
         // What was found in a hurry is there to be found again if patience leads nowhere.
-        guard let again = attempt(isPatient: true) ?? attempt(isPatient: false) else { return .neither }
+        guard let again = attempt(isPatient: true) ?? attempt(isPatient: false) else { return neither() }
         best = again
     }
     let (values, restored) = (best.found.values, best.found.restored)
-    var stream = best.plan.encode(
-        symbols, alphabet: best.counts.count, previous: best.previous, threads: threads)
-    let listed = best.list(scope.symbols, insteadOf: &stream, threads: threads)
+    let listed = best.listed
     let head = UniformHead(
         error: scope.norm > 0 ? squareRoot(restored.error / scope.norm) : 0, isRoot: vector.layout.isRoot,
         values: values, listed: listed)
-    // Where deltas are nearly all alike, or many are beyond the highest level, buckets may say the same in less. It takes two passes.
+    let stream =
+        listed.map { best.encode(scope.symbols, listed: $0, threads: threads) }
+        ?? best.plan.encode(
+            symbols, alphabet: best.counts.count, previous: best.previous, threads: threads)
     var heads: [UInt8] = []
     head.write(into: &heads)
     stream.writeHead(isLast: true, into: &heads)
-    let byteCount = heads.count + stream.byteCount + 5 * restored.carried.count
-    if isSmall || listed != nil || 4 * byteCount > count, !vector.layout.isRoot,
-        let buckets = allBuckets(vector, error: bound, mostBits: 8 * Double(byteCount), threads: threads)
+    var least = 8 * Double(heads.count + stream.byteCount + 5 * restored.carried.count)
+    // Where little is won the exact bits may take less; of a narrow format there are few.
+    let isNarrow = vector.layout.formats.contains { $0.byteCount < 4 }
+    if least > 0.2 * rawBits || (isSmall && isNarrow) {
+        let exact = exactBits(vector.withoutRoots, threads: threads)
+        if exact < least { return .neither(mostBits: exact) }
+        least = min(least, exact)
+    }
+    // Where deltas are nearly all alike, or many are beyond the highest level, buckets may say the same in less. It takes two passes.
+    if isSmall || listed != nil || least > 2 * Double(count), !vector.layout.isRoot,
+        let buckets = allBuckets(vector, error: bound, mostBits: least, threads: threads)
     {
         return .buckets(buckets)
     }
+    if let history, let first = symbols.baseAddress { ck_clip(first, count, history) }
     let exceptions = restored.carried.map {
         ExceptionalElement(index: $0, pattern: vector.pattern($0))
     }

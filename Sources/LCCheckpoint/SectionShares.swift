@@ -28,20 +28,54 @@ extension Frame {
         guard members.count > 1, case .quantized(let quantized) = scope.content else { return sizes }
         let layout = VectorLayout(
             members.map { (header.sections[$0].format, header.sections[$0].elementCount) })
-        var counts = [[Int]](
-            repeating: [Int](repeating: 0, count: quantized.stream.alphabet), count: members.count)
+        var tally = MemberTally(members: members.count, alphabet: quantized.stream.alphabet)
         try forEachBlock(of: scope, quantized, index) { range, symbols in
             for part in layout.parts(of: range) {
-                let own = symbols[part.offset..<part.offset + part.elements.count]
-                for symbol in own { counts[part.member][Int(symbol)] += 1 }
+                tally.add(symbols[part.offset..<part.offset + part.elements.count], of: part.member)
             }
         }
-        var total = [Int](repeating: 0, count: quantized.stream.alphabet)
-        for own in counts { for symbol in own.indices { total[symbol] += own[symbol] } }
-        // In bits, by the scope's frequencies.
-        let lengths = total.map { $0 > 0 ? log2(Double(scope.elementCount) / Double($0)) : 0 }
-        let information = counts.map { own in zip(own, lengths).reduce(0) { $0 + Double($1.0) * $1.1 } }
+        let information = tally.information()
         // Symbols that are all alike carry none.
         return information.contains { $0 > 0 } ? information : sizes
+    }
+}
+
+/// Counts of symbols by section. Of many symbols most sections have few, so only those that occur are kept.
+private struct MemberTally {
+    private var kept: [[(symbol: UInt16, count: Int)]]
+    /// Of the section at hand, and which of them aren't zero.
+    private var counts: [Int]
+    private var met: [UInt16] = []
+    private var member = 0
+
+    init(members: Int, alphabet: Int) {
+        kept = Array(repeating: [], count: members)
+        counts = [Int](repeating: 0, count: alphabet)
+    }
+
+    /// - Precondition: sections come in order.
+    mutating func add(_ symbols: Slice<UnsafeBufferPointer<UInt16>>, of member: Int) {
+        if member != self.member { keep() }
+        self.member = member
+        for symbol in symbols {
+            if counts[Int(symbol)] == 0 { met.append(symbol) }
+            counts[Int(symbol)] += 1
+        }
+    }
+
+    private mutating func keep() {
+        kept[member] += met.map { (symbol: $0, count: counts[Int($0)]) }
+        for symbol in met { counts[Int(symbol)] = 0 }
+        met = []
+    }
+
+    /// Bits of each section's symbols, by how often they occur in all of them.
+    mutating func information() -> [Double] {
+        keep()
+        var total = counts
+        for own in kept { for (symbol, count) in own { total[Int(symbol)] += count } }
+        let all = Double(total.reduce(0, +))
+        let lengths = total.map { $0 > 0 ? log2(all / Double($0)) : 0 }
+        return kept.map { own in own.reduce(0) { $0 + Double($1.count) * lengths[Int($1.symbol)] } }
     }
 }

@@ -419,9 +419,10 @@ func decodeSymbols(
     let stream = try SymbolStream(
         &reader, alphabet: alphabet, symbolCount: symbols.count, isLast: true, end: bytes.count)
     let scratch = BlockScratch(count: min(stream.blockSize.count, symbols.count))
+    let decoder = StreamDecoder(stream)
     for block in 0..<stream.blockSize.blocks(of: symbols.count) {
         let range = stream.blockSize.range(block, of: symbols.count)
-        try stream.decode(
+        try decoder.decode(
             block: block, of: bytes, previous: previous.map { $0 + range.lowerBound }, scratch: scratch,
             into: UnsafeMutableBufferPointer(rebasing: symbols[range]))
     }

@@ -10,8 +10,11 @@ struct SymbolModel: Sendable {
     private let map: [UInt8]
     private let tableCount: Int
     private let steps: [ck_step]
-    private let slots: [UInt16]
-    private let info: [UInt32]
+    /// Of what was read: table by table, then of the run tokens.
+    private let frequencies: [UInt16]
+    /// Look-ups for decoding.
+    private var slots: [UInt16] = []
+    private var info: [UInt32] = []
     private let left: [UInt16]
     private let above: [UInt16]
     /// As it is written.
@@ -43,8 +46,7 @@ struct SymbolModel: Sendable {
         tableCount = tables.count / alphabet
         left = contexts.leftTable(alphabet: alphabet)
         above = contexts.aboveTable
-        slots = []
-        info = []
+        frequencies = []
         // Without tables it only tells contexts apart.
         guard tableCount > 0 else {
             steps = []
@@ -56,31 +58,31 @@ struct SymbolModel: Sendable {
         let isShort = alphabet <= 16 || tables.reduce(0) { $0 + Int($1) } < 1 << 16
         let coarse = isShort ? SymbolModel.frequencies(tables, alphabet, isCoarse: true, present) : fine
         let isCoarse = coarse.bits < fine.bits
-        var frequencies = isCoarse ? coarse.tables : fine.tables
+        var own = isCoarse ? coarse.tables : fine.tables
         var writer = BitWriter()
         writer.append(gamma: UInt64(tableCount))
         if tableCount > 1 { SymbolModel.write(map: map, tableCount, into: &writer) }
-        for (index, table) in frequencies.enumerated() {
-            table.write(after: index > 0 ? frequencies[index - 1] : nil, into: &writer)
+        for (index, table) in own.enumerated() {
+            table.write(after: index > 0 ? own[index - 1] : nil, into: &writer)
         }
         if let runs {
             // Long runs don't occur in short streams.
             let count = present.isEmpty ? 1 + (runs.lastIndex { $0 > 0 } ?? 0) : runs.count
-            let own = runs[..<count].withUnsafeBufferPointer {
+            let tokens = runs[..<count].withUnsafeBufferPointer {
                 FrequencyTable(
                     counts: $0, stride: 2,
                     present: present.isEmpty ? [] : Array(repeating: true, count: count))
             }
             writer.append(UInt64(count - 1), count: 6)
-            own.write(after: nil, into: &writer)
-            frequencies.append(own.padded(to: runs.count))
+            tokens.write(after: nil, into: &writer)
+            own.append(tokens.padded(to: runs.count))
         }
         var head = [contexts.code | (runs == nil ? 0 : 64) | (isCoarse ? 128 : 0)]
         contexts.write(into: &head)
         head += writer.finish()
         self.head = head
         var allSteps: [ck_step] = []
-        for table in frequencies {
+        for table in own {
             allSteps += [ck_step](unsafeUninitializedCapacity: table.frequencies.count) { buffer, count in
                 ck_make_steps(
                     table.frequencies, table.frequencies.count, buffer.baseAddress.unsafelyUnwrapped)
@@ -123,26 +125,25 @@ struct SymbolModel: Sendable {
     init(_ reader: inout ByteReader, alphabet: Int) throws(CodecError) {
         self.alphabet = alphabet
         let code = try reader.byte("contexts")
+        // Then there is nothing to code, and a table would cost no bit.
+        guard alphabet > 1 else { throw .malformed("frame is damaged: contexts of one symbol") }
         contexts = try SymbolContexts(&reader, code: code & 63, alphabet: alphabet)
         isSparse = code & 64 != 0
         var bits = BitReader(reader.rest)
         tableCount = Int(try bits.gamma(below: 7, "table count"))
-        guard tableCount <= SymbolModel.mostTables else {
-            throw .malformed(
-                "frame is damaged: \(tableCount) tables, and \(SymbolModel.mostTables) are the most")
+        guard tableCount <= min(SymbolModel.mostTables, contexts.count) else {
+            throw .malformed("frame is damaged: \(tableCount) tables for \(contexts.count) contexts")
         }
         map =
             tableCount > 1
             ? try SymbolModel.readMap(&bits, contexts.count, tableCount)
             : [UInt8](repeating: 0, count: contexts.count)
-        var slots: [UInt16] = []
-        var info: [UInt32] = []
-        // Tables cost their reader memory, so there are no more than their bits can pay for.
+        var frequencies: [UInt16] = []
         var last: FrequencyTable?
         for _ in 0..<tableCount {
             let table = try FrequencyTable(
                 &bits, alphabet: alphabet, stride: code & 128 == 0 ? 1 : 2, after: last)
-            SymbolModel.spread(table.frequencies, into: &slots, &info)
+            frequencies += table.frequencies
             last = table
         }
         if isSparse {
@@ -151,16 +152,25 @@ struct SymbolModel: Sendable {
                 throw .malformed("frame is damaged: \(count) kinds of runs")
             }
             let table = try FrequencyTable(&bits, alphabet: count, stride: 2, after: nil)
-            SymbolModel.spread(table.padded(to: SymbolModel.runTokens).frequencies, into: &slots, &info)
+            frequencies += table.padded(to: SymbolModel.runTokens).frequencies
         }
         guard bits.paddingIsZero else { throw .malformed("frame is damaged: bits after the frequencies") }
         _ = try reader.bytes(bits.bytesRead, "frequencies")
-        self.slots = slots
-        self.info = info
+        self.frequencies = frequencies
         steps = []
         head = []
         left = contexts.leftTable(alphabet: alphabet)
         above = contexts.aboveTable
+    }
+
+    /// The same with what decoding looks up, which is large: it is made when blocks are decoded.
+    func prepared() -> SymbolModel {
+        var own = self
+        for table in 0..<tableCount {
+            own.spread(frequencies[(table * alphabet)..<((table + 1) * alphabet)])
+        }
+        if isSparse { own.spread(frequencies[(tableCount * alphabet)...]) }
+        return own
     }
 
     private static func readMap(
@@ -178,7 +188,7 @@ struct SymbolModel: Sendable {
         return map
     }
 
-    private static func spread(_ frequencies: [UInt16], into slots: inout [UInt16], _ info: inout [UInt32]) {
+    private mutating func spread(_ frequencies: ArraySlice<UInt16>) {
         var start: UInt32 = 0
         for (symbol, frequency) in frequencies.enumerated() {
             slots.append(contentsOf: repeatElement(UInt16(symbol), count: Int(frequency)))

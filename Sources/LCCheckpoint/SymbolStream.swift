@@ -207,11 +207,12 @@ struct SymbolStream: Sendable {
 
     enum Coder: Sendable {
         case constant(UInt16)
-        case huffman(HuffmanDecoder)
+        /// Code lengths.
+        case huffman([UInt8])
         case contexts(SymbolModel)
         case raw
         case mixed
-        case groups(GroupDecoder)
+        case groups(GroupLengths)
         case gaps(GapCode)
     }
 
@@ -244,7 +245,7 @@ struct SymbolStream: Sendable {
             blockSize = BlockSize(symbols: symbolCount, estimatedBytes: 0)
             bodies = []
             return
-        case .huffman: coder = .huffman(try HuffmanDecoder(&reader, alphabet: alphabet))
+        case .huffman: coder = .huffman(try HuffmanDecoder.lengths(&reader, alphabet: alphabet))
         case .contexts:
             let model = try SymbolModel(&reader, alphabet: alphabet)
             usesPrevious = model.contexts.usesPrevious
@@ -256,7 +257,7 @@ struct SymbolStream: Sendable {
             guard alphabet > 1 else { throw .malformed("frame is damaged: mixed contexts of one symbol") }
             usesPrevious = looksBack
             coder = .mixed
-        case .groups: coder = .groups(try GroupDecoder(&reader, alphabet: alphabet))
+        case .groups: coder = .groups(try GroupLengths(&reader, alphabet: alphabet))
         case .gaps: coder = .gaps(try GapCode(&reader, alphabet: alphabet))
         }
         self.usesPrevious = usesPrevious
@@ -300,74 +301,4 @@ struct SymbolStream: Sendable {
 
     /// Bytes of all blocks.
     var bodyBytes: Int { bodies.reduce(0) { $0 + $1.count } }
-
-    /// Reads one block of a frame as a list of what isn't zero; nil where the coder doesn't lend itself to it.
-    func decodeList(
-        block: Int, of frame: UnsafeRawBufferPointer, count: Int, scratch: BlockScratch
-    ) throws(CodecError) -> SymbolList? {
-        switch coder {
-        case .constant(0):
-            let nothing = scratch.events(1)
-            return SymbolList(places: nothing, symbols: nothing, count: 0)
-        case .contexts(let model) where model.takesLists:
-            return try model.decode(
-                UnsafeRawBufferPointer(rebasing: frame[bodies[block]]), count: count, scratch: scratch)
-        case .gaps(let code):
-            return try code.decode(
-                UnsafeRawBufferPointer(rebasing: frame[bodies[block]]), count: count, scratch: scratch)
-        case .constant, .contexts, .huffman, .raw, .mixed, .groups: return nil
-        }
-    }
-
-    /// Reads one block of a frame.
-    ///
-    /// - Parameters:
-    ///   - symbols: as many as the block has.
-    ///   - previous: the previous frame's symbols of the same elements.
-    func decode(
-        block: Int, of frame: UnsafeRawBufferPointer, previous: UnsafePointer<UInt8>?, scratch: BlockScratch,
-        into symbols: UnsafeMutableBufferPointer<UInt16>
-    ) throws(CodecError) {
-        if case .constant(let symbol) = coder { return symbols.update(repeating: symbol) }
-        let body = UnsafeRawBufferPointer(rebasing: frame[bodies[block]])
-        switch coder {
-        case .constant: break
-        case .huffman(let decoder): try decoder.decode(body, into: symbols)
-        case .groups(let decoder): try decoder.decode(body, scratch: scratch, into: symbols)
-        case .gaps(let code):
-            let found = try code.decode(body, count: symbols.count, scratch: scratch)
-            symbols.update(repeating: 0)
-            for index in 0..<found.count { symbols[Int(found.places[index])] = UInt16(found.symbols[index]) }
-        case .contexts(let model):
-            if usesPrevious, previous == nil {
-                throw CodecError(.baseMismatch, "the frame needs the symbols of the frame before it")
-            }
-            try model.decode(body, previous: previous, scratch: scratch, into: symbols)
-        case .mixed:
-            if usesPrevious, previous == nil {
-                throw CodecError(.baseMismatch, "the frame needs the symbols of the frame before it")
-            }
-            try decodeLevels(
-                body, alphabet: alphabet, previous: usesPrevious ? previous : nil, into: symbols)
-        case .raw:
-            guard body.count == symbols.count else {
-                throw .malformed("frame is damaged: \(body.count) raw symbols and not \(symbols.count)")
-            }
-            var most: UInt8 = 0
-            for index in symbols.indices {
-                symbols[index] = UInt16(body[index])
-                most = max(most, body[index])
-            }
-            guard Int(most) < alphabet || body.isEmpty else {
-                throw .malformed("frame is damaged: raw symbol \(most) of an alphabet of \(alphabet)")
-            }
-        }
-    }
-}
-
-/// The symbols of a block that aren't zero, by their places in it.
-struct SymbolList {
-    var places: UnsafePointer<UInt32>
-    var symbols: UnsafePointer<UInt32>
-    var count: Int
 }

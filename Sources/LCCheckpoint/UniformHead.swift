@@ -8,6 +8,9 @@ struct UniformHead {
     /// The symbols of levels that occur, if they are numbered: ascending, without zero's.
     var listed: [Int]?
 
+    /// Symbols that there may be in the stream.
+    var alphabet: Int { 1 + (listed?.count ?? 2 * values.highest) }
+
     /// Value by symbol, or by a symbol's number.
     var table: [Float] {
         let all = values.table

@@ -33,14 +33,14 @@ def signed(frame):
     return frame + struct.pack("<Q", XXHASH.XXH3_64bits(frame, len(frame)))
 
 
-def frame(delta, elements, scope, sections=None, padding=b"\x00"):
-    """A frame of one Float32 section w (or of others) with one scope; its digests are zeros."""
+def frame(delta, elements, scope, sections=None, padding=b"\x00", scopes=1):
+    """A frame of one Float32 section w (or of others) with one scope, or many alike; its digests are zeros."""
     body = b"VLCF" + bytes([3, 1 if delta else 0]) + bytes(6) + varint(1)
     body += bytes(32 if delta else 16)
     body += sections if sections is not None else varint(1) + b"\x00" + varint(0) + varint(elements) + b"\x01w"
     table = b"\x01\x01w\x03F32\x01" + varint(elements) + b"\x00"
     body += varint(len(table)) + table
-    body += varint(1) + varint(len(scope)) + scope
+    body += varint(scopes) + (varint(len(scope)) + scope) * scopes
     return signed(body + (b"" if delta else padding))
 
 
@@ -73,6 +73,18 @@ def lc_of_empty_blocks(elements):
     head = b"\x62" + bytes([0b0100_0000]) + bits((1, 1), (0, 2), (1, 1), (1, 1), (0, 6))
     blocks = (elements + (1 << 22) - 1) >> 22
     return lc_of_two_buckets(elements) + head + b"\x00" * (blocks - 1)
+
+
+def auto_of_all_levels():
+    """No element, and 16,383 levels that it could have."""
+    return b"\x02\x00\x00" + struct.pack("<f", 0) + varint(16383) + struct.pack("<f", 1) + bytes(9) + b"\x00\x00"
+
+
+def lc_of_many_tables():
+    """No element, one bucket, and a table for each of four contexts of two symbols, all of which are zero."""
+    # Each symbol its own class, wide; the contexts' tables; each table told anew, its main symbol 0, the other absent.
+    tables = [(0, 2), (1, 1), (0, 2)] + [(1, 1)] * 4 + [(0, 1), (1, 1)] + [(0, 1), (0, 1), (1, 1)] * 3
+    return b"\x09\x00" + varint(1) + bits((254, 9), (0, 23)) + b"\x02\x12" + bits(*tables)
 
 
 def model(path, elements=4):
@@ -131,6 +143,10 @@ def bombs(folder):
     refused("codec", "inspect", delta)
     bomb(frame(True, 4, exact_of_constants(4), sections=varint(1 << 40)))
     refused("codec", "inspect", delta)
+    # Many scopes with little to say and much to look up.
+    for scope in (auto_of_all_levels(), lc_of_many_tables()):
+        bomb(frame(True, 4, scope, scopes=20_000))
+        refused("codec", "decode", "--base", base, "--delta", delta, "-o", out, output=out)
 
 
 def model_files(folder):

@@ -128,6 +128,63 @@ import Testing
         }
     }
 
+    /// All that is large enough to be sent is beyond the last level, and so is carried; the rest may be dropped.
+    @Test func whatIsSentMayAllBeCarried() throws {
+        var numbers = Numbers(state: 23)
+        let first = [Float](repeating: 0, count: 6400)
+        let step: Float = 0x1p-14
+        var target = first
+        for index in 0..<100 { target[64 * index] = 1 + step * Float(Int(numbers.next() % 801) - 400) / 100 }
+        target[63] = 2 * step
+        let norm = target.reduce(0.0) { $0 + Double($1) * Double($1) }
+        for budget in [2, 4, 5, 8] {
+            let error = (Double(budget) * Double(step * step) / norm).squareRoot()
+            let (frame, state) = try encode(target, onto: first, CodecSettings(kind: .auto(error: error)))
+            #expect(try apply(frame.bytes, to: first) == state)
+            #expect(frame.statistics.relativeError <= error)
+        }
+    }
+
+    /// The fewest bytes may be the exact ones, and the coder that is wished for is that of buckets alone.
+    @Test func isNeverLargerThanExact() throws {
+        var numbers = Numbers(state: 24)
+        func even() -> Float { Float(Int(numbers.next() % 20_001) - 10_000) / 200_000 }
+        let first = (0..<2000).map { _ in even() }
+        for format in [ElementFormat.bfloat16, .float16, .float32] {
+            let base = narrowed(first, format)
+            for scale in [0.02, 0.002] as [Float] {
+                let target = narrowed(first.map { $0 + scale * even() }, format)
+                var sizes: [Int] = []
+                for kind in [.exact, .auto(error: 1e-6), .auto(error: 1e-5)] as [CodecSettings.Kind] {
+                    var state = base
+                    var encoder = FrameEncoder(kind: .delta, step: 1, baseDigest: Digest(high: 0, low: 0))
+                    try target.withUnsafeBytes { target in
+                        try state.withUnsafeMutableBytes { state in
+                            let source = SectionSource(
+                                name: "p", format: format, target: target, reconstruction: state)
+                            try encoder.add(scope: [source], settings: CodecSettings(kind: kind))
+                        }
+                    }
+                    sizes.append(encoder.finish().bytes.count)
+                }
+                #expect(sizes.allSatisfy { $0 <= sizes[0] + 16 }, "\(format), \(scale): \(sizes)")
+            }
+        }
+        var target = [Float](repeating: 1, count: 100_000)
+        target[500] = 1.25
+        let settings = CodecSettings(kind: .auto(error: 1e-5), entropy: .huffman)
+        #expect(
+            try encode(target, onto: .init(repeating: 1, count: 100_000), settings).frame.bytes.count < 100)
+    }
+
+    private func narrowed(_ values: [Float], _ format: ElementFormat) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: values.count * format.byteCount)
+        values.withUnsafeBufferPointer { values in
+            bytes.withUnsafeMutableBytes { format.narrow(values, into: $0) }
+        }
+        return bytes
+    }
+
     /// Errors that need steps much finer than the deltas are still cheaper than the exact bits.
     @Test func fineStepsAreSmallerThanExact() throws {
         var numbers = Numbers(state: 22)

@@ -65,8 +65,8 @@ import Testing
     @Test func listsAndSymbolsGiveTheSameBytes() throws {
         var numbers = Numbers(state: 6)
         let symbols = symbols(20_000, 8, rarity: 300, &numbers)
-        symbols.withUnsafeBufferPointer { buffer in
-            guard let sample = GapCode.Sample(buffer) else { return }
+        try symbols.withUnsafeBufferPointer { buffer in
+            let sample = try #require(GapCode.Sample(buffer))
             let code = GapCode.best(sample, alphabet: 8).code
             var pieces: [ck_few] = []
             for start in stride(from: 0, to: symbols.count, by: FewDeltas.pieceCount) {

@@ -3,11 +3,12 @@
 /// Coders that an encoder wouldn't choose for states as small as golden ones.
 enum GoldenCoder: Sendable {
     case groups
+    case gaps
     /// Of the sets of contexts that a survey of the symbols comes up with, the first that will do.
     case contexts(@Sendable (SymbolContexts) -> Bool)
 
     static let byName: [String: GoldenCoder] = [
-        "lc3-groups": .groups,
+        "lc3-groups": .groups, "lc3-gaps": .gaps, "lc1-gaps": .gaps,
         "lc2-one-lane": .contexts { $0.left.layout == .each && $0.wide },
         "lc3-four-lanes": .contexts { $0.left.layout == .zero && !$0.wide },
         "lc3-runs": .contexts { $0.left.layout == .none && !$0.wide },
@@ -76,6 +77,9 @@ enum GoldenCoder: Sendable {
         case .groups:
             guard let code = GroupCode.best(counts: counts)?.code else { throw PlainDecoder.Refused() }
             return .groups(code)
+        case .gaps:
+            guard let sample = GapCode.Sample(symbols) else { throw PlainDecoder.Refused() }
+            return .gaps(GapCode.best(sample, alphabet: alphabet).code)
         case .contexts(let isWanted):
             let survey = ContextSurvey(
                 symbols, previous, counts: counts, blockSize: blockSize, isBlind: false)

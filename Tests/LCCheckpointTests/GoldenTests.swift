@@ -12,8 +12,36 @@ import Testing
         "lc2-one-lane", "lc3-huffman", "lc3-groups", "lc3-four-lanes", "lc3-runs", "lc3-chain",
         "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps", "lc1-gaps", "all",
         "exceptions", "unchanged", "exact", "base", "auto", "auto-chain", "auto-roots", "auto-exceptions",
-        "auto-listed",
+        "auto-listed", "auto-fine",
     ]
+
+    /// What the others are coded by an encoder may decide.
+    private static let coders = [
+        "lc2-one-lane": "rans", "lc3-huffman": "huffman", "lc3-groups": "groups", "lc3-four-lanes": "rans",
+        "lc3-runs": "runs", "lc3-hot-runs": "runs", "lc3-chain": "rans", "lc3-chain-runs": "runs",
+        "lc3-gaps": "gaps", "lc1-gaps": "gaps", "all": "rans", "unchanged": "constant", "auto": "mixed",
+        "auto-chain": "mixed", "auto-roots": "mixed", "auto-fine": "mixed",
+    ]
+
+    @Test(arguments: coders) func goldenFramesAreCodedAsTheySay(_ name: String, coder: String) throws {
+        let bytes = try GoldenFiles.read(name + ".frame")
+        let frame = try bytes.withUnsafeBytes { try Frame(parsing: $0) }
+        guard case .quantized(let scope) = frame.scopes[0].content else { throw PlainDecoder.Refused() }
+        #expect(scope.stream.coderName == coder)
+    }
+
+    /// One changed by many steps, so that levels are beyond what is told one by one; the other by few, so that they are listed.
+    @Test func goldenLevelsAreLargeAndListed() throws {
+        for (name, isListed) in [("auto-fine", false), ("auto-listed", true)] {
+            let bytes = try GoldenFiles.read(name + ".frame")
+            let frame = try bytes.withUnsafeBytes { try Frame(parsing: $0) }
+            guard case .quantized(let scope) = frame.scopes[0].content,
+                case .levels(let head) = scope.head
+            else { throw PlainDecoder.Refused() }
+            #expect(head.values.highest > 100, "\(name)")
+            #expect((head.listed != nil) == isListed, "\(name)")
+        }
+    }
 
     private func floats(_ name: String) throws -> [Float] {
         let bytes = try GoldenFiles.read(name)
@@ -72,7 +100,8 @@ import Testing
         var numbers = Numbers(state: 42)
         let isLarge = [
             "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps",
-            "lc1-gaps", "auto-chain",
+            "lc1-gaps",
+            "auto", "auto-chain", "auto-roots", "auto-listed",
         ].contains(name)
         let count = isLarge ? 5001 : 600
         let base = (0..<count).map { _ in Float(Int(numbers.next() % 2001) - 1000) / 1024 }
@@ -87,12 +116,11 @@ import Testing
         case "lc3-huffman", "lc3-groups":
             return (base, target, CodecSettings(kind: .lc(bits: 3), entropy: .huffman), .delta)
         case "lc1-gaps": return (base, target, CodecSettings(kind: .lc(bits: 1)), .delta)
+        case "auto-fine": return (base, target, CodecSettings(kind: .auto(error: 3e-6)), .delta)
         case "auto-listed":
-            // Steps of two sizes, told apart from many that are finer.
-            target = base.enumerated().map { index, value in
-                value + (index % 3 == 0 ? 0.125 : index % 3 == 1 ? -0.0625 : 0)
-            }
-            return (base, target, CodecSettings(kind: .auto(error: 1e-5)), .delta)
+            // All alike but for how binary32 rounds them, which is what the error asks for.
+            target = base.enumerated().map { index, value in value + [1e-3, -1e-3, 0][index % 7 % 3] }
+            return (base, target, CodecSettings(kind: .auto(error: 6e-8)), .delta)
         case "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps":
             return (base, target, CodecSettings(kind: .lc(bits: 3)), .delta)
         case "exceptions":

@@ -109,9 +109,13 @@ struct PlainLevels {
                 var size = 1
                 while size < 13, ask(size + 1, 17 + size, contexts) == 1 { size += 1 }
                 if size == 13 {
-                    var zeros = 0
-                    while zeros < 13, ask(14, 30, contexts) == 1 { zeros += 1 }
-                    size = 12 + (0..<zeros).reduce(1) { number, _ in 2 * number + bit(32768) }
+                    var (z, width) = (0, 0)
+                    while level(a[0]) >> width > 0 { width += 1 }
+                    while z < 13, ask(14, 30, [z, 18 * z + width, z, z]) == 1 { z += 1 }
+                    var x = 1
+                    if z > 0 { x = 2 + ask(14, 30, [16 + z, 270 + width, 16 + z, 16 + z]) }
+                    while x >> z == 0 { x = 2 * x + bit(32768) }
+                    size = 12 + x
                 }
                 let signs = [
                     3 * side(a[0]) + side(a[1]), 4 * side(a[0]) + min(level(a[0]), 3),

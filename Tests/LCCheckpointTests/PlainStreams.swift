@@ -36,7 +36,7 @@ extension PlainDecoder {
             case 4:
                 result += try PlainLevels.decode(
                     try body.take(length), count: own, previous: mixesPrevious ? body.previous : nil)
-            case 6: result += try body.gaps(own, alphabet, gapBits: gapHead & 31, symbolBits: gapHead >> 5)
+            case 6: result += try body.gaps(own, alphabet, gapHead)
             default: throw Refused()
             }
             guard body.at == body.bytes.count else { throw Refused() }
@@ -71,16 +71,15 @@ extension PlainDecoder {
         }
     }
 
-    private mutating func gaps(
-        _ count: Int, _ alphabet: Int, gapBits: Int, symbolBits: Int
-    ) throws -> [Int] {
+    private mutating func gaps(_ count: Int, _ alphabet: Int, _ head: Int) throws -> [Int] {
         var result = [Int](repeating: 0, count: count)
         guard !bytes.isEmpty else { return result }
         var bits = Bits(self)
         var next = 0
         for _ in 0..<bits.gamma() {
-            next += bits.rice(gapBits)
-            result[next] = alphabet - 1 - (alphabet > 2 ? bits.rice(symbolBits) : 0)
+            next += bits.rice(head & 31)
+            let distance = alphabet > 2 ? bits.rice(head >> 5 & 3) : 0
+            result[next] = head & 128 != 0 ? alphabet - 1 - distance : 1 + distance
             next += 1
         }
         _ = try take(bits.byteCount)
