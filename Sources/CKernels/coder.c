@@ -53,21 +53,10 @@ void ck_count_contexts(const ck_model *model, const uint16_t *symbols, const uin
                        uint16_t *scratch, uint32_t *counts) {
     const uint16_t *base = ck_above_contexts(model, above, count, scratch);
     uint32_t left = 0, second = 0;
-    size_t zeros = 0;
     for (size_t i = 0; i < count; i++) {
-        // Most of a sparse stream are zeros among zeros.
-        while (base == NULL && zeros >= 8 && i + 8 <= count) {
-            uint64_t ahead[2];
-            memcpy(ahead, symbols + i, sizeof ahead);
-            if ((ahead[0] | ahead[1]) != 0) break;
-            counts[model->left[0] * model->alphabet] += 8;
-            i += 8;
-        }
-        if (i == count) break;
         counts[context_of(model, left, second, base, i) * model->alphabet + symbols[i]]++;
         second = left;
         left = symbols[i];
-        zeros = left == 0 ? zeros + 1 : 0;
     }
 }
 

@@ -58,3 +58,14 @@ void ck_count_few(const uint16_t *symbols, size_t count, uint32_t alphabet, uint
 #endif
     for (; i < count; i++) counts[symbols[i]]++;
 }
+
+size_t ck_nonzero(const uint16_t *symbols, size_t count) {
+    size_t found = 0;
+    for (size_t start = 0; start < count; start += 32768) {
+        size_t end = start + 32768 < count ? start + 32768 : count;
+        uint16_t own = 0;
+        for (size_t i = start; i < end; i++) own += symbols[i] != 0;
+        found += own;
+    }
+    return found;
+}

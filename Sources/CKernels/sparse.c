@@ -100,11 +100,26 @@ static inline size_t walk_next(walk_t *walk, bool *is_hot) {
     return index;
 }
 
-static inline size_t table_at(const ck_model *model, const uint16_t *symbols, const uint16_t *base, size_t i) {
+static inline uint32_t context_at(const ck_model *model, const uint16_t *symbols, const uint16_t *base, size_t i) {
     uint32_t context = model->left[i > 0 ? symbols[i - 1] : 0];
     if (base != NULL) context += base[i];
     if (model->wide) context += i > 1 && symbols[i - 2] != 0;
-    return model->map[context];
+    return context;
+}
+
+static inline size_t table_at(const ck_model *model, const uint16_t *symbols, const uint16_t *base, size_t i) {
+    return model->map[context_at(model, symbols, base, i)];
+}
+
+void ck_count_sparse_contexts(const ck_model *model, const uint16_t *symbols, const uint8_t *above, size_t count,
+                              uint16_t *scratch, uint64_t *words, uint32_t *counts) {
+    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
+    walk_t walk = walk_begin(model, symbols, base, count, words);
+    bool is_hot = false;
+    size_t met = 0;
+    for (size_t i; (i = walk_next(&walk, &is_hot)) != SIZE_MAX; met++)
+        counts[context_at(model, symbols, base, i) * model->alphabet + symbols[i]]++;
+    counts[0] += (uint32_t)(count - met);
 }
 
 void ck_count_runs(const ck_model *model, const uint16_t *symbols, const uint8_t *above, size_t count,

@@ -23,10 +23,10 @@ struct GapCode: Hashable, Sendable {
 
         /// The symbols of a stream, if they are few.
         init?(_ symbols: UnsafeBufferPointer<UInt16>) {
-            forEachNonzero(of: symbols) { index, symbol in
-                if gaps.count <= GapCode.most { append(index, symbol) }
+            guard let first = symbols.baseAddress, ck_nonzero(first, symbols.count) <= GapCode.most else {
+                return nil
             }
-            guard gaps.count <= GapCode.most else { return nil }
+            forEachNonzero(of: symbols) { append($0, $1) }
         }
 
         /// The deltas of a vector that were listed and have symbols.

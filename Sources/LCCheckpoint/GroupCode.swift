@@ -28,13 +28,16 @@ struct GroupCode: Sendable {
         return count
     }
 
-    /// The code that takes the fewest bits if symbols are independent, and the bytes of all blocks; nil for large alphabets, and
-    /// where only zero occurs.
-    static func best(counts: [Int]) -> (code: GroupCode, bytes: Int)? {
+    /// The code that takes the fewest bits if symbols are independent, and the bytes of all blocks; nil for large alphabets, where
+    /// only zero occurs, and where no code takes fewer bytes than `most`.
+    static func best(counts: [Int], below most: Double = .infinity) -> (code: GroupCode, bytes: Int)? {
         guard counts.dropFirst().contains(where: { $0 > 0 }) else { return nil }
         var best: (code: GroupCode, bytes: Int)?
+        let total = Double(counts.reduce(0, +))
         for size in sizes {
             guard let groups = groups(counts.count, size) else { break }
+            // No group takes less than a bit.
+            guard total / Double(8 * size) < most else { continue }
             let (code, bytes) = GroupCode.fitted(counts: counts, size: size, groups: groups)
             if best.map({ bytes < $0.bytes }) ?? true { best = (code, bytes) }
         }

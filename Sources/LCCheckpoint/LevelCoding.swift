@@ -8,7 +8,9 @@ enum LevelPlan {
     case mixed
     case tables(StreamPlan)
 
-    /// Elements up to which time doesn't matter.
+    /// Elements up to which time doesn't matter, and mixed contexts are taken unseen.
+    static let shortCount = 1 << 14
+    /// Beyond this mixed contexts have to show what they save; up to here it is enough that order tells something.
     static let patientCount = 1 << 20
 
     /// - Parameters:
@@ -18,15 +20,16 @@ enum LevelPlan {
         _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?, threads: Int
     ) {
         self = counts.count > 1 ? .mixed : .constant
-        guard counts.count > 1, symbols.count > LevelPlan.patientCount, counts.count <= maximumAlphabet else {
-            return
-        }
+        // Zeros among zeros take them an eighth of the time.
+        let work = min(symbols.count, symbols.count / 8 + 8 * (symbols.count - counts[0]))
+        guard counts.count > 1, work > LevelPlan.shortCount, counts.count <= maximumAlphabet else { return }
         let (plan, isEven) = sampledPlan(symbols, counts: counts, previous: previous)
         // Where neither neighbours nor the frame before tell anything, and it is the same everywhere, there is nothing to mix.
         let mixed = BlockCoder.mixed(usesPrevious: previous != nil)
         let isMixed =
             (plan.coder.hasContexts || !isEven)
-            && isSmaller(mixed, than: plan.coder, for: symbols, previous: previous, threads: threads)
+            && (symbols.count <= LevelPlan.patientCount
+                || isSmaller(mixed, than: plan.coder, for: symbols, previous: previous, threads: threads))
         if !isMixed { self = .tables(plan) }
     }
 
@@ -38,24 +41,29 @@ enum LevelPlan {
     ) -> EncodedStream {
         var blockSize = BlockSize(symbols: symbols.count, estimatedBytes: 0)
         blockSize.log2 = min(blockSize.log2, BlockSize.mixedLog2)
+        let stream: EncodedStream
         switch self {
         case .constant:
             return EncodedStream(coder: .constant(0), blockSize: blockSize, blocks: [])
         case .mixed:
-            let stream = encodeBlocks(
+            stream = encodeBlocks(
                 symbols, .mixed(usesPrevious: previous != nil), blockSize, previous: previous,
                 threads: threads)
-            guard let sample = GapCode.Sample(symbols) else { return stream }
-            let gaps = GapCode.best(sample, alphabet: alphabet)
-            guard gaps.bytes < Double(stream.byteCount) else { return stream }
-            return encodeBlocks(symbols, .gaps(gaps.code), blockSize, previous: nil, threads: threads)
         case .tables(let plan):
-            let stream = encodeBlocks(
+            let own = encodeBlocks(
                 symbols, plan.coder, plan.blockSize, previous: previous, threads: threads)
-            guard let huffman = plan.huffman, stream.byteCount > plan.mostBytes else { return stream }
-            // The sample misled.
-            return encodeBlocks(symbols, .huffman(huffman), plan.blockSize, previous: nil, threads: threads)
+            if let huffman = plan.huffman, own.byteCount > plan.mostBytes {
+                // The sample misled.
+                stream = encodeBlocks(
+                    symbols, .huffman(huffman), plan.blockSize, previous: nil, threads: threads)
+            } else {
+                stream = own
+            }
         }
+        guard let sample = GapCode.Sample(symbols) else { return stream }
+        let gaps = GapCode.best(sample, alphabet: alphabet)
+        guard gaps.bytes < Double(stream.byteCount) else { return stream }
+        return encodeBlocks(symbols, .gaps(gaps.code), blockSize, previous: nil, threads: threads)
     }
 }
 
@@ -68,7 +76,7 @@ private func sampledPlan(
     _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?
 ) -> (plan: StreamPlan, isEven: Bool) {
     let piece = 4096
-    let step = max(8, symbols.count / plannedCount) * piece
+    let step = max(1, min(8, symbols.count >> 16), symbols.count / plannedCount) * piece
     let starts = Array(stride(from: 0, to: symbols.count - piece, by: step))
     let sample = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: starts.count * piece)
     let above = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: previous == nil ? 0 : sample.count)
@@ -81,18 +89,11 @@ private func sampledPlan(
         guard let previous else { continue }
         for place in 0..<piece { above[index * piece + place] = previous[start + place] }
     }
-    let zeros = starts.indices.map { index in
-        var zeros = 0
-        for symbol in sample[(index * piece)..<((index + 1) * piece)] { zeros += symbol == 0 ? 1 : 0 }
-        return Double(zeros)
-    }
-    let mean = zeros.reduce(0, +) / Double(zeros.count)
-    let variance = zeros.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(zeros.count)
     let plan = StreamPlan(
         sample: UnsafeBufferPointer(sample),
         previous: previous == nil ? nil : above.baseAddress.map { .init($0) },
         isComplete: false, counts: counts, entropy: .best)
-    return (plan, variance < 2 * mean * (1 - mean / Double(piece)))
+    return (plan, zerosAreEven(UnsafeBufferPointer(sample), piece: min(piece, sample.count / 32)))
 }
 
 /// Elements of a block that two coders are compared by: what a block takes is foretold by its first and second part of as many.

@@ -5,6 +5,8 @@ import CKernels
 
 /// Elements that are converted and compared at a time.
 private let pieceCount = 1 << 16
+/// Elements up to which everything that may take less is tried.
+private let smallCount = 1 << 16
 
 /// Memory for a whole vector of numbers, given back by `ck_free`.
 private func allocateLarge<Number: BitwiseCopyable>(_ count: Int) -> UnsafeMutableBufferPointer<Number> {
@@ -303,9 +305,9 @@ func encodeUniform(
         return UniformAttempt(found: found, counts: counts, previous: own, plan: plan)
     }
     // Where time matters mixed contexts are the exception, and only they are worth the other quantizer's time.
-    let isSmall = count <= LevelPlan.patientCount
-    guard var best = attempt(isPatient: isSmall) else { return neither() }
-    if !isSmall, best.plan.isMixed {
+    let isShort = count <= LevelPlan.shortCount
+    guard var best = attempt(isPatient: isShort) else { return neither() }
+    if !isShort, best.plan.isMixed {
         // What was found in a hurry is there to be found again if patience leads nowhere.
         guard let again = attempt(isPatient: true) ?? attempt(isPatient: false) else { return neither() }
         best = again
@@ -324,6 +326,7 @@ func encodeUniform(
     stream.writeHead(isLast: true, into: &heads)
     var least = 8 * Double(heads.count + stream.byteCount + 5 * restored.carried.count)
     // Where little is won the exact bits may take less; of a narrow format there are few.
+    let isSmall = count <= smallCount
     let isNarrow = vector.layout.formats.contains { $0.byteCount < 4 }
     if least > 0.2 * rawBits || (isSmall && isNarrow) {
         let exact = exactBits(vector.withoutRoots, threads: threads)
@@ -336,7 +339,6 @@ func encodeUniform(
     {
         return .buckets(buckets)
     }
-    if let history, let first = symbols.baseAddress { ck_clip(first, count, history) }
     let exceptions = restored.carried.map {
         ExceptionalElement(index: $0, pattern: vector.pattern($0))
     }

@@ -173,4 +173,65 @@ import Testing
         let entropy = frame.statistics.entropyBits * Double(count) / 8
         #expect(Double(frame.bytes.count) <= 1.02 * entropy + 160)
     }
+
+    /// Zeros among zeros are counted together, or one by one: the counts are the same.
+    @Test(arguments: [2, 8, 17, 300])
+    func sparseContextsAreCountedAlike(alphabet: Int) {
+        var numbers = Numbers(state: UInt64(100 + alphabet))
+        for count in [1, 63, 64, 65, 128, 4101] {
+            for rarity in [1, 8, 100] {
+                func rare(_ limit: Int) -> UInt64 {
+                    numbers.next() % UInt64(rarity) == 0 ? numbers.next() % UInt64(limit) : 0
+                }
+                let symbols = (0..<count).map { _ in UInt16(rare(alphabet)) }
+                let above = (0..<count).map { _ in UInt8(rare(min(alphabet, 256))) }
+                let classes = SymbolClasses.balanced(
+                    symbols.withUnsafeBufferPointer { histogram($0, alphabet: alphabet) })
+                for left in [.none, classes] {
+                    for (wide, looksBack) in [(false, false), (false, true), (true, false), (true, true)] {
+                        let contexts = SymbolContexts(
+                            left: left, above: looksBack ? .zero : .none, wide: wide, usesPrevious: looksBack)
+                        let model = SymbolModel(
+                            alphabet: alphabet, contexts: contexts, map: [], tables: [], runs: nil,
+                            present: [])
+                        let scratch = BlockScratch(count: count)
+                        let empty = [UInt32](repeating: 0, count: contexts.count * alphabet)
+                        var (dense, sparse) = (empty, empty)
+                        model.withKernel {
+                            let back = looksBack ? above : nil
+                            ck_count_contexts($0, symbols, back, count, scratch.contexts, &dense)
+                            ck_count_sparse_contexts(
+                                $0, symbols, back, count, scratch.contexts, scratch.words, &sparse)
+                        }
+                        #expect(dense == sparse)
+                        #expect(dense.reduce(0, +) == UInt32(count))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Mixed contexts take many times as long, so they are for streams whose order tells something.
+    @Test func mixedContextsAreForWhatHasAnOrder() {
+        var numbers = Numbers(state: 7)
+        let count = 1 << 17
+        func symbol(of rarity: Int) -> UInt16 {
+            numbers.next() % UInt64(rarity) == 0 ? UInt16(1 + numbers.next() % 6) : 0
+        }
+        let even = (0..<count).map { _ in symbol(of: 5) }
+        let uneven = (0..<count).map { symbol(of: $0 / 8192 % 2 == 0 ? 3 : 40) }
+        let following = even.indices.map { even[$0 - $0 % 4] }
+        for (symbols, isOrdered) in [(even, false), (uneven, true), (following, true)] {
+            symbols.withUnsafeBufferPointer { symbols in
+                let counts = histogram(symbols, alphabet: 7)
+                let plan = StreamPlan(
+                    sample: symbols, previous: nil, isComplete: true, counts: counts, entropy: .best)
+                var isMixed = false
+                if case .mixed = plan.coder { isMixed = true }
+                // Tables may take less all the same.
+                #expect(isOrdered || !isMixed)
+                #expect(LevelPlan(symbols, counts: counts, previous: nil, threads: 1).isMixed == isOrdered)
+            }
+        }
+    }
 }

@@ -104,6 +104,8 @@ void ck_add_plane(const uint16_t *symbols, size_t count, uint32_t plane, uint64_
 #define CK_COUNTED_FEW 16
 /// Adds how often each symbol below `alphabet`, which is at most that large, occurs; `counts` has room for the largest.
 void ck_count_few(const uint16_t *symbols, size_t count, uint32_t alphabet, uint64_t *counts);
+/// How many symbols aren't zero.
+size_t ck_nonzero(const uint16_t *symbols, size_t count);
 /// Counts symbols.
 void ck_count(const uint16_t *symbols, size_t count, ptrdiff_t *counts);
 
@@ -145,6 +147,9 @@ typedef struct {
 /// Counts every symbol in every context: counts[context * alphabet + symbol]. `base` has `count` entries or is null.
 void ck_count_contexts(const ck_model *model, const uint16_t *symbols, const uint8_t *_Nullable above,
                        size_t count, uint16_t *scratch, uint32_t *counts);
+/// The same where most symbols are zeros among zeros, which it doesn't look at one by one.
+void ck_count_sparse_contexts(const ck_model *model, const uint16_t *symbols, const uint8_t *_Nullable above, size_t count,
+                              uint16_t *scratch, uint64_t *words, uint32_t *counts);
 /// Counts the tokens of runs as a sparse block would have them, and the cold symbols that end runs.
 void ck_count_runs(const ck_model *model, const uint16_t *symbols, const uint8_t *_Nullable above, size_t count,
                    uint16_t *scratch, uint64_t *words, uint32_t *tokens, uint32_t *extra_bits);
