@@ -7,6 +7,8 @@ final class FewDeltas {
     static let pieceCount = Int(CK_PIECE)
     /// By piece; once a piece is quantized, with symbols for deltas.
     private(set) var pieces: UnsafeMutableBufferPointer<ck_few>
+    /// What the lists are in, by worker.
+    private let rooms: [ListRoom]
     private let count: Int
 
     /// Deltas that are listed, over all pieces.
@@ -29,6 +31,7 @@ final class FewDeltas {
         let pieceTotal = (count + FewDeltas.pieceCount - 1) / FewDeltas.pieceCount
         let workers = max(1, min(threads, pieceTotal))
         let scratches = (0..<workers).map { _ in BlockScratch(count: 0) }
+        let rooms = (0..<workers).map { _ in ListRoom(count: count) }
         let found = Results(count: workers, ck_ranges())
         let pieces = UnsafeMutableBufferPointer<ck_few>.allocate(capacity: pieceTotal)
         for wave in FewDeltas.waves(pieceTotal) {
@@ -36,13 +39,15 @@ final class FewDeltas {
             let own = UInt32(floor)
             inParallel(wave.count, threads: threads) { index, worker in
                 let few = found.list(
-                    vector, FewDeltas.range(wave[index], of: count), floor: own, worker, scratches[worker])
+                    vector, FewDeltas.range(wave[index], of: count), floor: own, worker, scratches[worker],
+                    rooms[worker])
                 (pieces.baseAddress.unsafelyUnwrapped + wave[index]).initialize(to: few)
             }
             for worker in 0..<workers { found.change(worker) { ck_ranges_merge(&ranges, &$0) } }
             floor = max(floor, nextFloor(ranges, floor))
         }
         self.pieces = pieces
+        self.rooms = rooms
         self.count = count
     }
 
@@ -89,38 +94,21 @@ final class FewDeltas {
         for index in 0..<few.count { symbols[Int(few.places[index])] = UInt16(few.deltas[index]) }
     }
 
-    deinit {
-        for piece in pieces {
-            piece.places.deallocate()
-            piece.targets.deallocate()
-        }
-        pieces.deallocate()
-    }
+    deinit { pieces.deallocate() }
 }
 
 extension Results<ck_ranges> {
     /// Lists a piece's deltas, adding them to a worker's ranges.
     fileprivate func list(
-        _ vector: ScopeVector, _ range: Range<Int>, floor: UInt32, _ worker: Int, _ scratch: BlockScratch
+        _ vector: ScopeVector, _ range: Range<Int>, floor: UInt32, _ worker: Int, _ scratch: BlockScratch,
+        _ lists: ListRoom
     ) -> ck_few {
-        let room = scratch.floats(3 * range.count)
-        let lists = scratch.events(2 * range.count)
-        let targets = room + 2 * range.count
+        let room = scratch.floats(2 * range.count)
         let target = vector.target(range, room)
         let previous = vector.reconstruction(range, room + range.count).floats
-        var few = ck_few(
-            places: lists, deltas: lists + range.count, targets: targets, count: 0, sums: ck_sums(),
-            has_negative_zero: false)
+        var few = lists.list(range.count)
         change(worker) { ck_list(target, previous, range.count, floor, &$0, &few) }
-        // What it takes and no more.
-        let own = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, 2 * few.count))
-        own.update(from: few.places, count: few.count)
-        (own + few.count).update(from: few.deltas, count: few.count)
-        let ownTargets = UnsafeMutablePointer<Float>.allocate(capacity: max(1, few.count))
-        ownTargets.update(from: few.targets, count: few.count)
-        few.places = own
-        few.deltas = own + few.count
-        few.targets = ownTargets
+        lists.take(few.count)
         return few
     }
 }
@@ -173,7 +161,7 @@ private struct SampleRuns {
     /// What is taken of a vector that has more; a smaller one is quicker looked at whole, once.
     static let least = 4096
     /// More doesn't tell the largest deltas' exponents much better.
-    static let most = 1 << 17
+    static let most = 1 << 16
     private static let run = 1024
     private let starts: [Int]
     private let length: Int

@@ -140,7 +140,11 @@ struct StreamPlan {
         // Without contexts zeros need not be looked at, which is worth some bytes in a thousand.
         let tolerance = total >= manySymbols ? 0.995 : 1
         let plain = candidates.filter { $0.contexts.count == 1 }
-        for candidate in plain + candidates.prefix(3).filter({ $0.contexts.count > 1 }) {
+        // Those that don't seem to pay are tried where time doesn't matter.
+        let most = total >= manySymbols ? plain.map(\.bits).min() ?? .infinity : .infinity
+        for candidate in plain
+            + candidates.prefix(3).filter({ $0.contexts.count > 1 && $0.bits < most })
+        {
             let (model, bits) = survey.model(candidate.contexts)
             let whole = bits * scale + Double(8 * model.head.count)
             if best.map({ whole < $0.bits * ($0.model.contexts.count == 1 ? tolerance : 1) }) ?? true {

@@ -1,4 +1,5 @@
 import CKernels
+import Dispatch
 import Testing
 
 @testable import LCCheckpoint
@@ -321,6 +322,58 @@ import Testing
             #expect(found.vector == found.plain)
             let sums = both(vectors) { bytes.withUnsafeBytes { checksum64($0) } }
             #expect(sums.vector == sums.plain)
+        }
+    }
+
+    /// Loops at the same time and within each other: every turn is one worker's, once, and no worker is at two turns.
+    @Test func loopsGiveEveryTurnToOneWorker() {
+        @Sendable func check(_ count: Int, threads: Int, depth: Int) -> Bool {
+            let turns = Results(count: count, 0)
+            let busy = Results(count: threads, false)
+            let isRight = Results(count: count, true)
+            inParallel(count, threads: threads) { index, worker in
+                isRight[index] = worker < threads && !busy[worker]
+                busy[worker] = true
+                turns[index] += 1
+                if depth > 0, index % 16 == 0, !check(count / 2, threads: threads, depth: depth - 1) {
+                    isRight[index] = false
+                }
+                busy[worker] = false
+            }
+            return turns.all.allSatisfy { $0 == 1 } && isRight.all.allSatisfy { $0 }
+        }
+        // Each has a place of its own.
+        nonisolated(unsafe) let results = Results(count: 400, false)
+        DispatchQueue.concurrentPerform(iterations: 400) { round in
+            results[round] = check(round % 70, threads: 1 + round % 5, depth: round % 3)
+        }
+        #expect(results.all.allSatisfy { $0 })
+    }
+
+    /// Lists of several vectors at the same time, in memory that was another's before.
+    @Test func listsKeepApart() {
+        let rooms = (0..<3).map { _ in ListRoom(count: 1 << 20) }
+        var lists: [(few: ck_few, mark: UInt32)] = []
+        var numbers = Numbers(state: 34)
+        for mark in 0..<(300 as UInt32) {
+            let count = Int(numbers.next() % 4096)
+            let room = rooms[Int(mark) % 3]
+            var few = room.list(4096)
+            for index in 0..<count {
+                few.places[index] = mark
+                few.deltas[index] = mark + 1000
+                few.targets[index] = Float(mark)
+            }
+            few.count = count
+            room.take(count)
+            lists.append((few, mark))
+        }
+        withExtendedLifetime(rooms) {
+            for (few, mark) in lists {
+                #expect((0..<few.count).allSatisfy { few.places[$0] == mark })
+                #expect((0..<few.count).allSatisfy { few.deltas[$0] == mark + 1000 })
+                #expect((0..<few.count).allSatisfy { few.targets[$0] == Float(mark) })
+            }
         }
     }
 }
