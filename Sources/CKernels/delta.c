@@ -43,31 +43,35 @@ CK_VECTOR static size_t quantize_vector(const float *target, float *reconstructi
     const __m256i lowest = _mm256_set1_epi32((int)buckets->lowest);
     vector_lanes_t lanes = load_lanes(sums);
     size_t i = 0;
-    for (; i + 8 <= count; i += 8) {
+    for (; i + 16 <= count; i += 16) {
         fetch_ahead(target + i, reconstruction + i);
-        __m256 live = _mm256_loadu_ps(target + i);
-        __m256 old = _mm256_loadu_ps(reconstruction + i);
-        __m256 delta = _mm256_sub_ps(live, old);
-        __m256i magnitude = _mm256_and_si256(_mm256_castps_si256(delta), magnitudes);
-        __m256i kept =
-            _mm256_and_si256(_mm256_cmpgt_epi32(magnitude, cutoff), _mm256_cmpgt_epi32(ceiling, magnitude));
-        __m256 value = _mm256_setzero_ps();
-        __m128i code = _mm_setzero_si128();
-        if (!_mm256_testz_si256(kept, kept)) {
-            __m256i index = _mm256_sub_epi32(_mm256_srli_epi32(magnitude, 23), lowest);
-            __m256 mask = _mm256_castsi256_ps(kept);
-            value = _mm256_and_ps(
-                mask, _mm256_blendv_ps(_mm256_permutevar8x32_ps(positive, index),
-                                       _mm256_permutevar8x32_ps(negative, index), delta));
-            __m256i wide = _mm256_castps_si256(_mm256_and_ps(
-                mask, _mm256_blendv_ps(_mm256_permutevar8x32_ps(codes0, index),
-                                       _mm256_permutevar8x32_ps(codes1, index), delta)));
-            code = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+#pragma clang loop unroll(full)
+        for (size_t k = 0; k < 2; k++) {
+            size_t at = i + 8 * k;
+            __m256 live = _mm256_loadu_ps(target + at);
+            __m256 old = _mm256_loadu_ps(reconstruction + at);
+            __m256 delta = _mm256_sub_ps(live, old);
+            __m256i magnitude = _mm256_and_si256(_mm256_castps_si256(delta), magnitudes);
+            __m256i kept =
+                _mm256_and_si256(_mm256_cmpgt_epi32(magnitude, cutoff), _mm256_cmpgt_epi32(ceiling, magnitude));
+            __m256 value = _mm256_setzero_ps();
+            __m128i code = _mm_setzero_si128();
+            if (!_mm256_testz_si256(kept, kept)) {
+                __m256i index = _mm256_sub_epi32(_mm256_srli_epi32(magnitude, 23), lowest);
+                __m256 mask = _mm256_castsi256_ps(kept);
+                value = _mm256_and_ps(
+                    mask, _mm256_blendv_ps(_mm256_permutevar8x32_ps(positive, index),
+                                           _mm256_permutevar8x32_ps(negative, index), delta));
+                __m256i wide = _mm256_castps_si256(_mm256_and_ps(
+                    mask, _mm256_blendv_ps(_mm256_permutevar8x32_ps(codes0, index),
+                                           _mm256_permutevar8x32_ps(codes1, index), delta)));
+                code = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+            }
+            __m256 restored = _mm256_add_ps(old, value);
+            _mm256_storeu_ps(reconstruction + at, restored);
+            _mm_storeu_si128((__m128i *)(symbols + at), code);
+            add_squares(&lanes, k, _mm256_sub_ps(live, restored), live);
         }
-        __m256 restored = _mm256_add_ps(old, value);
-        _mm256_storeu_ps(reconstruction + i, restored);
-        _mm_storeu_si128((__m128i *)(symbols + i), code);
-        add_squares(&lanes, _mm256_sub_ps(live, restored), live);
     }
     store_lanes(sums, &lanes);
     return i;
@@ -77,11 +81,15 @@ CK_VECTOR static size_t deltas_vector(const float *target, const float *previous
                                       lanes_t *sums) {
     vector_lanes_t lanes = load_lanes(sums);
     size_t i = 0;
-    for (; i + 8 <= count; i += 8) {
+    for (; i + 16 <= count; i += 16) {
         fetch_ahead(target + i, previous + i);
-        __m256 live = _mm256_loadu_ps(target + i), delta = _mm256_sub_ps(live, _mm256_loadu_ps(previous + i));
-        if (deltas != NULL) _mm256_storeu_ps(deltas + i, delta);
-        add_squares(&lanes, delta, live);
+#pragma clang loop unroll(full)
+        for (size_t k = 0; k < 2; k++) {
+            size_t at = i + 8 * k;
+            __m256 live = _mm256_loadu_ps(target + at), delta = _mm256_sub_ps(live, _mm256_loadu_ps(previous + at));
+            if (deltas != NULL) _mm256_storeu_ps(deltas + at, delta);
+            add_squares(&lanes, k, delta, live);
+        }
     }
     store_lanes(sums, &lanes);
     return i;

@@ -1,7 +1,8 @@
 // What the loops over deltas share: their bits, and sums of squares.
 //
-// Squares are summed in eight lanes of double precision, element by element; vectors and plain code do the same additions. Only
-// what isn't finite makes a sum that isn't.
+// Squares are summed in sixteen lanes of double precision, element by element; vectors and plain code do the same additions. A
+// float's square is a double without being rounded, so that multiplying and adding may be one step. Only what isn't finite makes a
+// sum that isn't.
 #ifndef CK_DELTA_H
 #define CK_DELTA_H
 
@@ -14,7 +15,7 @@
 
 #define MAGNITUDE 0x7fffffffu
 #define INFINITE 0x7f800000u
-#define SUM_LANES 8
+#define SUM_LANES 16
 
 static inline uint32_t bits_of(float value) {
     uint32_t bits;
@@ -63,33 +64,38 @@ static inline void fetch_ahead(const float *one, const float *two) {
 }
 
 #ifdef CK_VECTOR
-CK_VECTOR static inline __m256d add_square_of(__m256d sum, __m256d value) {
-    return _mm256_add_pd(sum, _mm256_mul_pd(value, value));
-}
-
 // The lanes in registers.
 typedef struct {
-    __m256d error[2];
-    __m256d norm[2];
+    __m256d error[4];
+    __m256d norm[4];
 } vector_lanes_t;
 
 CK_VECTOR static inline vector_lanes_t load_lanes(const lanes_t *lanes) {
-    return (vector_lanes_t){{_mm256_loadu_pd(lanes->error), _mm256_loadu_pd(lanes->error + 4)},
-                            {_mm256_loadu_pd(lanes->norm), _mm256_loadu_pd(lanes->norm + 4)}};
+    vector_lanes_t loaded;
+    for (int part = 0; part < 4; part++) {
+        loaded.error[part] = _mm256_loadu_pd(lanes->error + 4 * part);
+        loaded.norm[part] = _mm256_loadu_pd(lanes->norm + 4 * part);
+    }
+    return loaded;
 }
 
 CK_VECTOR static inline void store_lanes(lanes_t *lanes, const vector_lanes_t *from) {
-    for (int half = 0; half < 2; half++) {
-        _mm256_storeu_pd(lanes->error + 4 * half, from->error[half]);
-        _mm256_storeu_pd(lanes->norm + 4 * half, from->norm[half]);
+    for (int part = 0; part < 4; part++) {
+        _mm256_storeu_pd(lanes->error + 4 * part, from->error[part]);
+        _mm256_storeu_pd(lanes->norm + 4 * part, from->norm[part]);
     }
 }
 
-CK_VECTOR static inline void add_squares(vector_lanes_t *lanes, __m256 miss, __m256 live) {
-    lanes->error[0] = add_square_of(lanes->error[0], _mm256_cvtps_pd(_mm256_castps256_ps128(miss)));
-    lanes->error[1] = add_square_of(lanes->error[1], _mm256_cvtps_pd(_mm256_extractf128_ps(miss, 1)));
-    lanes->norm[0] = add_square_of(lanes->norm[0], _mm256_cvtps_pd(_mm256_castps256_ps128(live)));
-    lanes->norm[1] = add_square_of(lanes->norm[1], _mm256_cvtps_pd(_mm256_extractf128_ps(live, 1)));
+CK_VECTOR static inline void sum_squares(__m256d *sums, __m256 values) {
+    __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(values)), high = _mm256_cvtps_pd(_mm256_extractf128_ps(values, 1));
+    sums[0] = _mm256_fmadd_pd(low, low, sums[0]);
+    sums[1] = _mm256_fmadd_pd(high, high, sums[1]);
+}
+
+// Of eight elements: the first group of sixteen, or the second.
+CK_VECTOR static inline void add_squares(vector_lanes_t *lanes, size_t group, __m256 miss, __m256 live) {
+    sum_squares(lanes->error + 2 * group, miss);
+    sum_squares(lanes->norm + 2 * group, live);
 }
 
 // The values of up to sixteen symbols fit registers; more are fetched one by one.
@@ -114,28 +120,31 @@ CK_VECTOR static inline __m256 values_of(const value_table_t *table, bool is_few
 }
 
 typedef struct {
-    __m512d error;
-    __m512d norm;
+    __m512d error[2];
+    __m512d norm[2];
 } wide_lanes_t;
 
 CK_WIDE static inline wide_lanes_t load_wide_lanes(const lanes_t *lanes) {
-    return (wide_lanes_t){_mm512_loadu_pd(lanes->error), _mm512_loadu_pd(lanes->norm)};
+    return (wide_lanes_t){{_mm512_loadu_pd(lanes->error), _mm512_loadu_pd(lanes->error + 8)},
+                          {_mm512_loadu_pd(lanes->norm), _mm512_loadu_pd(lanes->norm + 8)}};
 }
 
 CK_WIDE static inline void store_wide_lanes(lanes_t *lanes, const wide_lanes_t *from) {
-    _mm512_storeu_pd(lanes->error, from->error);
-    _mm512_storeu_pd(lanes->norm, from->norm);
+    for (int half = 0; half < 2; half++) {
+        _mm512_storeu_pd(lanes->error + 8 * half, from->error[half]);
+        _mm512_storeu_pd(lanes->norm + 8 * half, from->norm[half]);
+    }
 }
 
-CK_WIDE static inline __m512d add_wide_square(__m512d sum, __m512 values) {
+CK_WIDE static inline void sum_wide_squares(__m512d *sums, __m512 values) {
     __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(values)), high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(values, 1));
-    sum = _mm512_add_pd(sum, _mm512_mul_pd(low, low));
-    return _mm512_add_pd(sum, _mm512_mul_pd(high, high));
+    sums[0] = _mm512_fmadd_pd(low, low, sums[0]);
+    sums[1] = _mm512_fmadd_pd(high, high, sums[1]);
 }
 
 CK_WIDE static inline void add_wide_squares(wide_lanes_t *lanes, __m512 miss, __m512 live) {
-    lanes->error = add_wide_square(lanes->error, miss);
-    lanes->norm = add_wide_square(lanes->norm, live);
+    sum_wide_squares(lanes->error, miss);
+    sum_wide_squares(lanes->norm, live);
 }
 
 // A delta's place among up to eight exponents, above the sign in bit 3. `shifted` is its magnitude less the lowest exponent.

@@ -2,6 +2,9 @@
 
 #include "scan.h"
 
+// Deltas whose tallies fit bytes.
+#define MOST_NOTED 16320
+
 static inline void see(uint32_t bits, ck_ranges *ranges) {
     if ((bits & MAGNITUDE) >= INFINITE) {
         ranges->nonfinite++;
@@ -48,7 +51,7 @@ CK_VECTOR static size_t list_vector(const float *target, const float *previous, 
             __m256 delta = _mm256_sub_ps(live, old);
             __m256 listed = _mm256_castsi256_ps(
                 _mm256_cmpgt_epi32(_mm256_and_si256(_mm256_castps_si256(delta), magnitudes), below));
-            add_squares(&lanes, _mm256_andnot_ps(listed, delta), live);
+            add_squares(&lanes, k / 8 % 2, _mm256_andnot_ps(listed, delta), live);
             negative = _mm256_or_si256(negative, _mm256_cmpeq_epi32(_mm256_castps_si256(old), sign));
             mask |= (uint64_t)(uint32_t)_mm256_movemask_ps(listed) << k;
         }
@@ -72,7 +75,13 @@ void ck_list(const float *target, const float *previous, size_t count, uint32_t 
 #ifdef CK_VECTOR
     if (ck_has_wide_vectors()) {
         done = ck_list_wide(target, previous, count, floor, few, &lanes);
-        for (size_t k = 0; k < few->count; k++) see(few->deltas[k], ranges);
+        size_t noted = 0;
+        if (ranges->top - floor < 8) {
+            // Whole groups.
+            noted = (few->count < MOST_NOTED ? few->count : MOST_NOTED) / 64 * 64;
+            if (noted > 0) ck_note_wide(few->deltas, noted, floor, ranges);
+        }
+        for (; noted < few->count; noted++) see(few->deltas[noted], ranges);
     } else if (ck_has_vectors()) {
         done = list_vector(target, previous, count, floor, ranges, few, &lanes);
     }

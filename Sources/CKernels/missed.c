@@ -13,7 +13,8 @@ static void missed_plain(const float *target, const float *previous, const uint1
 
 #ifdef CK_VECTOR
 CK_VECTOR static inline __m256d add_miss(__m256d sum, __m128 target, __m128 restored) {
-    return add_square_of(sum, _mm256_sub_pd(_mm256_cvtps_pd(target), _mm256_cvtps_pd(restored)));
+    __m256d miss = _mm256_sub_pd(_mm256_cvtps_pd(target), _mm256_cvtps_pd(restored));
+    return _mm256_add_pd(sum, _mm256_mul_pd(miss, miss));
 }
 
 CK_VECTOR static inline __attribute__((always_inline)) size_t

@@ -1,7 +1,7 @@
 // A loop whose turns run on several threads.
 //
-// Threads are kept for the next loop: a new one takes longer to begin than a small model takes to encode. One that has nothing to do
-// looks for work for some microseconds, as loops follow each other closely, and then sleeps.
+// Threads are kept for the next loop: a new one takes as long to begin as some ten thousand elements to encode. One that has
+// nothing to do looks for work for some microseconds, as loops follow each other closely, and then sleeps.
 
 #include "CKernels.h"
 #include <pthread.h>

@@ -28,6 +28,12 @@ static inline uint32_t encode_bits(uint32_t state, uint32_t count, uint32_t bits
     return (state >> spare) << CK_SCALE_BITS | bits << spare | (state & ((1u << spare) - 1));
 }
 
+// The other state's turn: of those in registers, the one whose turn it is, and the other one.
+static inline __attribute__((always_inline)) void turn(uint32_t *own, uint32_t *other, uint32_t state) {
+    *own = *other;
+    *other = state;
+}
+
 typedef struct {
     uint32_t states[2];
     uint32_t turn;

@@ -25,6 +25,8 @@ uint32_t ck_note_strange(const uint32_t *deltas, uint32_t mask, ck_ranges *range
 // the top; returns how many did. `most` becomes the largest exponent beyond the top.
 uint64_t ck_scan_wide(const float *target, const float *previous, size_t count, uint32_t base, ck_ranges *ranges,
                       uint32_t *most);
+// The same for as many listed deltas, from the floor on that they are listed from.
+void ck_note_wide(const uint32_t *deltas, size_t count, uint32_t floor, ck_ranges *ranges);
 #endif
 
 #endif
