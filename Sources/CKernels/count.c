@@ -69,3 +69,47 @@ size_t ck_nonzero(const uint16_t *symbols, size_t count) {
     }
     return found;
 }
+
+// Four counts a symbol: the same one twice in a row doesn't wait for its count to come back from memory.
+static void count_plain(const uint16_t *symbols, size_t start, size_t count, uint32_t *tables) {
+    for (size_t i = start; i < count; i++) tables[4 * (size_t)symbols[i] + i % 4]++;
+}
+
+#ifdef CK_VECTOR
+// Symbols of a group of 64 up to which zeros are passed over.
+#define FEW_OF_GROUP 20
+
+CK_VECTOR static size_t count_sparse(const uint16_t *symbols, size_t count, uint32_t *tables) {
+    const __m256i zero = _mm256_setzero_si256();
+    size_t i = 0, zeros = 0;
+    for (; i + 64 <= count; i += 64) {
+        uint64_t others = 0;
+#pragma clang loop unroll(full)
+        for (size_t part = 0; part < 64; part += 32) {
+            __m256i one = _mm256_loadu_si256((const __m256i *)(symbols + i + part));
+            __m256i two = _mm256_loadu_si256((const __m256i *)(symbols + i + part + 16));
+            __m256i equal = _mm256_packs_epi16(_mm256_cmpeq_epi16(one, zero), _mm256_cmpeq_epi16(two, zero));
+            equal = _mm256_permute4x64_epi64(equal, 0xd8);
+            others |= (uint64_t)(uint32_t)~_mm256_movemask_epi8(equal) << part;
+        }
+        size_t met = (size_t)__builtin_popcountll(others);
+        if (met > FEW_OF_GROUP) {
+            count_plain(symbols + i, 0, 64, tables);
+            continue;
+        }
+        zeros += 64 - met;
+        for (; others != 0; others &= others - 1)
+            tables[4 * (size_t)symbols[i + (size_t)__builtin_ctzll(others)] + (met-- & 3)]++;
+    }
+    tables[0] += (uint32_t)zeros;
+    return i;
+}
+#endif
+
+void ck_count_many(const uint16_t *symbols, size_t count, uint32_t *tables) {
+    size_t done = 0;
+#ifdef CK_VECTOR
+    if (ck_has_vectors()) done = count_sparse(symbols, count, tables);
+#endif
+    count_plain(symbols, done, count, tables);
+}

@@ -10,7 +10,7 @@
 #include "dispatch.h"
 #include <string.h>
 
-// Sums are rounded after each product here as in the vectors.
+// What is written as a product and a sum is rounded twice, here as in the vectors.
 #pragma STDC FP_CONTRACT OFF
 
 #define MAGNITUDE 0x7fffffffu

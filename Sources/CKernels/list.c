@@ -2,9 +2,6 @@
 
 #include "scan.h"
 
-// Deltas whose tallies fit bytes.
-#define MOST_NOTED 16320
-
 static inline void see(uint32_t bits, ck_ranges *ranges) {
     if ((bits & MAGNITUDE) >= INFINITE) {
         ranges->nonfinite++;
@@ -78,7 +75,7 @@ void ck_list(const float *target, const float *previous, size_t count, uint32_t 
         size_t noted = 0;
         if (ranges->top - floor < 8) {
             // Whole groups.
-            noted = (few->count < MOST_NOTED ? few->count : MOST_NOTED) / 64 * 64;
+            noted = few->count / 64 * 64;
             if (noted > 0) ck_note_wide(few->deltas, noted, floor, ranges);
         }
         for (; noted < few->count; noted++) see(few->deltas[noted], ranges);

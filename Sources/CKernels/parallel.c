@@ -11,7 +11,7 @@
 
 #define MOST 64
 // Looks before it sleeps.
-#define PATIENCE 2000
+#define PATIENCE 400
 
 typedef struct {
     atomic_size_t next;

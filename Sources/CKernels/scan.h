@@ -21,7 +21,7 @@ size_t ck_list_wide(const float *target, const float *previous, size_t count, ui
 // Notes ranges of the deltas that `mask` names, which aren't counted unless they are beyond the top exponent; returns the
 // largest exponent among them.
 uint32_t ck_note_strange(const uint32_t *deltas, uint32_t mask, ck_ranges *ranges);
-// Adds a chunk of up to 16,320 elements, a multiple of 64, of which most lie within the at most eight exponents from base to
+// Adds a chunk of elements, a multiple of 64, of which most lie within the at most eight exponents from base to
 // the top; returns how many did. `most` becomes the largest exponent beyond the top.
 uint64_t ck_scan_wide(const float *target, const float *previous, size_t count, uint32_t base, ck_ranges *ranges,
                       uint32_t *most);

@@ -67,7 +67,7 @@ public struct ChainWriter: Sendable {
             }
         }
         if let failure { throw failure }
-        let frame = encoder.finish()
+        let frame = (consume encoder).finish()
         digest = frame.stateDigest
         context = frame.context
         return frame

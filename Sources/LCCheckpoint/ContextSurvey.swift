@@ -235,12 +235,32 @@ extension ContextSurvey {
     }
 }
 
-/// Whether zeros are as frequent in all pieces of a stream as chance would have it.
-func zerosAreEven(_ symbols: UnsafeBufferPointer<UInt16>, piece: Int) -> Bool {
-    let pieces = symbols.count / piece
-    guard pieces > 1, let first = symbols.baseAddress else { return true }
-    let zeros = (0..<pieces).map { index in Double(piece - ck_nonzero(first + index * piece, piece)) }
-    let mean = zeros.reduce(0, +) / Double(pieces)
-    let variance = zeros.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(pieces)
-    return variance < 2 * mean * (1 - mean / Double(piece))
+/// Whether symbols are as frequent in all pieces of a stream as chance would have it: zeros, and of the others the odd ones and
+/// some classes by size.
+func isEven(_ symbols: UnsafeBufferPointer<UInt16>, piece: Int, alphabet: Int) -> Bool {
+    let pieces = (0..<(symbols.count / piece)).map { index in
+        histogram(
+            UnsafeBufferPointer(rebasing: symbols[(index * piece)..<((index + 1) * piece)]),
+            alphabet: alphabet)
+    }
+    guard pieces.count > 1 else { return true }
+    let whole = (0..<alphabet).map { symbol in pieces.reduce(0) { $0 + $1[symbol] } }
+    // Symbols that belong together: about as many of each class.
+    let share = max(1, (pieces.count * piece - whole[0]) / 4)
+    var classes: [[Int]] = [[0], Array(stride(from: 1, to: alphabet, by: 2)), []]
+    var met = 0
+    for symbol in 1..<alphabet {
+        if met >= share {
+            classes.append([])
+            met = 0
+        }
+        classes[classes.count - 1].append(symbol)
+        met += whole[symbol]
+    }
+    return classes.allSatisfy { members in
+        let met = pieces.map { piece in Double(members.reduce(0) { $0 + piece[$1] }) }
+        let mean = met.reduce(0, +) / Double(pieces.count)
+        let variance = met.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(pieces.count)
+        return mean < 1 || variance <= 2 * mean * (1 - mean / Double(piece))
+    }
 }

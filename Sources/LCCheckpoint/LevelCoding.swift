@@ -27,7 +27,7 @@ enum LevelPlan {
         // Where neither neighbours nor the frame before tell anything, and it is the same everywhere, there is nothing to mix.
         let mixed = BlockCoder.mixed(usesPrevious: previous != nil)
         let isMixed =
-            (plan.coder.hasContexts || !isEven)
+            (plan.isOrdered || !isEven)
             && (symbols.count <= LevelPlan.patientCount
                 || isSmaller(mixed, than: plan.coder, for: symbols, previous: previous, threads: threads))
         if !isMixed { self = .tables(plan) }
@@ -70,8 +70,8 @@ enum LevelPlan {
 /// Symbols that a plan is learnt from, if an eighth of them is more.
 private let plannedCount = 1 << 19
 
-/// A plan that is learnt from an eighth of the symbols, evenly spread, or from fewer; and whether zeros are as frequent in all
-/// of its pieces as chance would have it.
+/// A plan that is learnt from an eighth of the symbols, evenly spread, from fewer if there are many and from more if there are few;
+/// and whether symbols are as frequent in all of its pieces as chance would have it.
 private func sampledPlan(
     _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?
 ) -> (plan: StreamPlan, isEven: Bool) {
@@ -93,7 +93,10 @@ private func sampledPlan(
         sample: UnsafeBufferPointer(sample),
         previous: previous == nil ? nil : above.baseAddress.map { .init($0) },
         isComplete: false, counts: counts, entropy: .best)
-    return (plan, zerosAreEven(UnsafeBufferPointer(sample), piece: min(piece, sample.count / 32)))
+    return (
+        plan,
+        isEven(UnsafeBufferPointer(sample), piece: min(piece, sample.count / 32), alphabet: counts.count)
+    )
 }
 
 /// Elements of a block that two coders are compared by: what a block takes is foretold by its first and second part of as many.

@@ -306,7 +306,9 @@ func encodeUniform(
     }
     // Where time matters mixed contexts are the exception, and only they are worth the other quantizer's time.
     let isShort = count <= LevelPlan.shortCount
-    guard var best = attempt(isPatient: isShort) else { return neither() }
+    guard var best = attempt(isPatient: isShort) ?? (isShort ? nil : attempt(isPatient: true)) else {
+        return neither()
+    }
     if !isShort, best.plan.isMixed {
         // What was found in a hurry is there to be found again if patience leads nowhere.
         guard let again = attempt(isPatient: true) ?? attempt(isPatient: false) else { return neither() }
@@ -328,7 +330,7 @@ func encodeUniform(
     // Where little is won the exact bits may take less; of a narrow format there are few.
     let isSmall = count <= smallCount
     let isNarrow = vector.layout.formats.contains { $0.byteCount < 4 }
-    if least > 0.2 * rawBits || (isSmall && isNarrow) {
+    if least > 0.2 * rawBits || (isNarrow && count <= LevelPlan.patientCount) {
         let exact = exactBits(vector.withoutRoots, threads: threads)
         if exact < least { return .neither(mostBits: exact) }
         least = min(least, exact)

@@ -11,6 +11,8 @@ struct StreamPlan {
     var huffman: HuffmanCode?
     /// Bytes that the stream is expected to take.
     private(set) var estimate = 0.0
+    /// Contexts, and so the symbols' order, tell something.
+    private(set) var isOrdered = false
 
     /// - Parameters:
     ///   - sample: symbols to learn from; pieces of the stream end to end.
@@ -49,13 +51,12 @@ struct StreamPlan {
         estimate = Double(huffmanBytes)
         blockSize =
             given ?? BlockSize(symbols: total, estimatedBytes: min(estimate, entropyBits(counts) / 8))
-        var isOrdered = false
         if entropy != .huffman {
             let best = StreamPlan.best(
                 sample, previous, isComplete: isComplete, counts: counts, blockSize: blockSize, total: total,
                 isQuick: entropy == .quick)
             take(best.model, bytes: best.bytes)
-            isOrdered = best.model.contexts.count > 1
+            isOrdered = best.bytes < StreamPlan.tolerance * best.plainBytes
             // Groups are several times as fast, and worth some bytes in a thousand.
             if total >= StreamPlan.manySymbols,
                 let groups = GroupCode.best(counts: counts, below: 1.015 * estimate),
@@ -67,7 +68,8 @@ struct StreamPlan {
         }
         if entropy == .best, isComplete, given == nil,
             total <= StreamPlan.fewSymbols || total / 8 + 8 * (total - counts[0]) <= StreamPlan.fewSymbols,
-            total <= StreamPlan.shortStream || isOrdered || !zerosAreEven(sample, piece: total / 32)
+            total <= StreamPlan.shortStream || isOrdered
+                || !isEven(sample, piece: total / 32, alphabet: alphabet)
         {
             let mixed = StreamPlan.mixed(sample, previous, total: total)
             if Double(mixed.bytes) < estimate {
@@ -102,6 +104,8 @@ struct StreamPlan {
         estimate = gaps.bytes
     }
 
+    /// Without contexts zeros need not be looked at, which is worth some bytes in a thousand.
+    private static let tolerance = 0.995
     /// Below this a coder's time doesn't matter.
     private static let manySymbols = 1 << 16
 
@@ -126,19 +130,19 @@ struct StreamPlan {
         return (best.coder, blockSize, best.byteCount + head.count)
     }
 
-    /// The model with the least estimated bytes.
+    /// The model with the least estimated bytes, and those of the one without contexts.
     private static func best(
         _ sample: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, isComplete: Bool,
         counts: [Int], blockSize: BlockSize, total: Int, isQuick: Bool
-    ) -> (model: SymbolModel, bytes: Double) {
+    ) -> (model: SymbolModel, bytes: Double, plainBytes: Double) {
         // What isn't in an incomplete sample may occur all the same, if it occurs at all.
         let survey = ContextSurvey(
             sample, previous, counts: counts, blockSize: isComplete ? blockSize : nil, isBlind: isQuick)
         let candidates = survey.candidates().sorted { $0.bits < $1.bits }
         var best: (model: SymbolModel, bits: Double)?
+        var plainBits = Double.infinity
         let scale = Double(total) / Double(max(sample.count, 1))
-        // Without contexts zeros need not be looked at, which is worth some bytes in a thousand.
-        let tolerance = total >= manySymbols ? 0.995 : 1
+        let tolerance = total >= manySymbols ? tolerance : 1
         let plain = candidates.filter { $0.contexts.count == 1 }
         // Those that don't seem to pay are tried where time doesn't matter.
         let most = total >= manySymbols ? plain.map(\.bits).min() ?? .infinity : .infinity
@@ -147,12 +151,13 @@ struct StreamPlan {
         {
             let (model, bits) = survey.model(candidate.contexts)
             let whole = bits * scale + Double(8 * model.head.count)
+            if candidate.contexts.count == 1 { plainBits = min(plainBits, whole) }
             if best.map({ whole < $0.bits * ($0.model.contexts.count == 1 ? tolerance : 1) }) ?? true {
                 best = (model, whole)
             }
         }
         guard let best else { preconditionFailure("there is always the model without contexts") }
-        return (best.model, best.bits / 8 + 16)
+        return (best.model, best.bits / 8 + 16, plainBits / 8 + 16)
     }
 }
 

@@ -87,15 +87,6 @@ enum BlockCoder: Sendable {
         }
     }
 
-    /// What a symbol takes depends on others.
-    var hasContexts: Bool {
-        switch self {
-        case .constant, .huffman, .raw, .groups, .gaps: false
-        case .contexts(let model): model.contexts.count > 1
-        case .mixed: true
-        }
-    }
-
     /// Blocks can be coded from lists of what isn't zero.
     var takesLists: Bool {
         switch self {

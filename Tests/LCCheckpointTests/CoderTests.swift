@@ -221,9 +221,17 @@ import Testing
         let even = (0..<count).map { _ in symbol(of: 5) }
         let uneven = (0..<count).map { symbol(of: $0 / 8192 % 2 == 0 ? 3 : 40) }
         let following = even.indices.map { even[$0 - $0 % 4] }
-        for (symbols, isOrdered) in [(even, false), (uneven, true), (following, true)] {
+        let full = (0..<count).map { _ in UInt16(1 + numbers.next() % 6 * (numbers.next() % 2)) }
+        // Zeros are the same everywhere, signs aren't.
+        let drifting = (0..<count).map { index in
+            let own = symbol(of: 4)
+            return own == 0 ? 0 : 2 + own / 2 * 2 - (numbers.next() % 8 < index >> 14 ? 1 : 0)
+        }
+        for (symbols, isOrdered) in [
+            (even, false), (full, false), (uneven, true), (following, true), (drifting, true),
+        ] {
             symbols.withUnsafeBufferPointer { symbols in
-                let counts = histogram(symbols, alphabet: 7)
+                let counts = histogram(symbols, alphabet: 9)
                 let plan = StreamPlan(
                     sample: symbols, previous: nil, isComplete: true, counts: counts, entropy: .best)
                 var isMixed = false

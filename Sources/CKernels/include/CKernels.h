@@ -104,6 +104,8 @@ void ck_add_plane(const uint16_t *symbols, size_t count, uint32_t plane, uint64_
 #define CK_COUNTED_FEW 16
 /// Adds how often each symbol below `alphabet`, which is at most that large, occurs; `counts` has room for the largest.
 void ck_count_few(const uint16_t *symbols, size_t count, uint32_t alphabet, uint64_t *counts);
+/// Adds how often each symbol occurs to one or the other of its four counts; at most 2^30 symbols.
+void ck_count_many(const uint16_t *symbols, size_t count, uint32_t *tables);
 /// How many symbols aren't zero.
 size_t ck_nonzero(const uint16_t *symbols, size_t count);
 /// Counts symbols.
@@ -258,7 +260,11 @@ double ck_missed(const float *target, const float *previous, const uint16_t *_Nu
 /// Memory that isn't cleared, in large pages where it is large; null when there is none. It is given back by `ck_free`.
 void *_Nullable ck_allocate(size_t size);
 void ck_free(void *_Nullable memory);
-/// Gives the system back what was freed, as far as it lets that be done.
+/// Memory of this size, of which a few pieces are kept for whoever asks next: new memory has to be cleared by the system first.
+#define CK_LARGE_PAGE 2097152
+void *_Nullable ck_take_large_page(void);
+void ck_give_large_page(void *page);
+/// Gives the system back what was freed or kept, as far as it lets that be done.
 void ck_release(void);
 
 /// n * log2(n), close enough to choose by.
@@ -283,7 +289,7 @@ ck_digest ck_digest_bytes(const void *_Nullable bytes, size_t count);
 uint64_t ck_checksum(const void *_Nullable bytes, size_t count);
 
 /// Calls `body` for 0 to count - 1, on up to `threads` threads, at most 64, this one included. `worker` is below
-/// `threads`, and no two calls with the same worker run at once.
+/// `threads`, and no two calls with the same worker run at once. Threads are kept for later loops.
 void ck_parallel(size_t count, size_t threads, void (*body)(void *_Nullable context, size_t index, size_t worker),
                  void *_Nullable context);
 
