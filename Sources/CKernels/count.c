@@ -1,7 +1,7 @@
-// Counting symbols of small alphabets: each is compared with all of them.
+// Counting symbols: of small alphabets each is compared with all of them, of large ones zeros are passed over.
 
 #include "CKernels.h"
-#include "dispatch.h"
+#include "masks.h"
 
 #ifdef CK_VECTOR
 // Vectors until a lane's sixteen bits might overflow.
@@ -80,18 +80,9 @@ static void count_plain(const uint16_t *symbols, size_t start, size_t count, uin
 #define FEW_OF_GROUP 20
 
 CK_VECTOR static size_t count_sparse(const uint16_t *symbols, size_t count, uint32_t *tables) {
-    const __m256i zero = _mm256_setzero_si256();
     size_t i = 0, zeros = 0;
     for (; i + 64 <= count; i += 64) {
-        uint64_t others = 0;
-#pragma clang loop unroll(full)
-        for (size_t part = 0; part < 64; part += 32) {
-            __m256i one = _mm256_loadu_si256((const __m256i *)(symbols + i + part));
-            __m256i two = _mm256_loadu_si256((const __m256i *)(symbols + i + part + 16));
-            __m256i equal = _mm256_packs_epi16(_mm256_cmpeq_epi16(one, zero), _mm256_cmpeq_epi16(two, zero));
-            equal = _mm256_permute4x64_epi64(equal, 0xd8);
-            others |= (uint64_t)(uint32_t)~_mm256_movemask_epi8(equal) << part;
-        }
+        uint64_t others = nonzero_of(symbols + i);
         size_t met = (size_t)__builtin_popcountll(others);
         if (met > FEW_OF_GROUP) {
             count_plain(symbols + i, 0, 64, tables);

@@ -3,8 +3,8 @@
 // An element is cold when its context is 0: no symbol that the context looks at differs from zero. A run is a number
 // of cold zeros; hot elements stand in between with symbols of their own. Two states take turns.
 
+#include "masks.h"
 #include "runs.h"
-#include "dispatch.h"
 
 // Events: an index into the steps, or bits as they are, or nothing.
 #define RAW 0x80000000u
@@ -19,18 +19,7 @@ static void nonzero_plain(const uint16_t *symbols, size_t start, size_t count, u
 #ifdef CK_VECTOR
 CK_VECTOR static size_t nonzero_vector(const uint16_t *symbols, size_t count, uint64_t *words) {
     size_t i = 0;
-    const __m256i zero = _mm256_setzero_si256();
-    for (; i + 64 <= count; i += 64) {
-        uint64_t word = 0;
-        for (size_t part = 0; part < 64; part += 32) {
-            __m256i one = _mm256_loadu_si256((const __m256i *)(symbols + i + part));
-            __m256i two = _mm256_loadu_si256((const __m256i *)(symbols + i + part + 16));
-            __m256i equal = _mm256_packs_epi16(_mm256_cmpeq_epi16(one, zero), _mm256_cmpeq_epi16(two, zero));
-            equal = _mm256_permute4x64_epi64(equal, 0xd8);
-            word |= (uint64_t)(uint32_t)~_mm256_movemask_epi8(equal) << part;
-        }
-        words[i / 64] = word;
-    }
+    for (; i + 64 <= count; i += 64) words[i / 64] = nonzero_of(symbols + i);
     return i;
 }
 #endif
