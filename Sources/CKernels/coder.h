@@ -85,6 +85,15 @@ static inline uint32_t take_symbol(uint32_t *state, const uint16_t *slots, const
     return symbol;
 }
 
+// The context of a symbol, of the symbols before it and of what the previous symbols add.
+static inline __attribute__((always_inline)) uint32_t context_of(const ck_model *model, uint32_t left,
+                                                                 uint32_t second, const uint16_t *base, size_t i) {
+    uint32_t context = model->left[left];
+    if (base != NULL) context += base[i];
+    if (model->wide) context += second != 0;
+    return context;
+}
+
 // What the previous symbols add to each element's context.
 const uint16_t *ck_above_contexts(const ck_model *model, const uint8_t *above, size_t count, uint16_t *scratch);
 

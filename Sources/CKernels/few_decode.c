@@ -13,13 +13,6 @@ static inline uint32_t filled(uint32_t state, const uint8_t **next) {
     return low ? more : state;
 }
 
-static inline uint32_t take_bits(uint32_t *state, uint32_t count) {
-    uint32_t spare = CK_SCALE_BITS - count;
-    uint32_t slot = *state & (CK_SCALE - 1);
-    *state = (*state >> CK_SCALE_BITS) << spare | (slot & ((1u << spare) - 1));
-    return slot >> spare;
-}
-
 typedef struct {
     uint32_t base;
     uint8_t bits;

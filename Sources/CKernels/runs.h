@@ -34,6 +34,14 @@ static inline __attribute__((always_inline)) void turn(uint32_t *own, uint32_t *
     *other = state;
 }
 
+// The inverse; the state may have to be filled afterwards.
+static inline uint32_t take_bits(uint32_t *state, uint32_t count) {
+    uint32_t spare = CK_SCALE_BITS - count;
+    uint32_t slot = *state & (CK_SCALE - 1);
+    *state = (*state >> CK_SCALE_BITS) << spare | (slot & ((1u << spare) - 1));
+    return slot >> spare;
+}
+
 typedef struct {
     uint32_t states[2];
     uint32_t turn;
@@ -53,11 +61,9 @@ static inline uint32_t next_bits(reader_t *reader, uint32_t count) {
     if (count == 0) return 0;
     uint32_t *state = &reader->states[reader->turn];
     reader->turn ^= 1;
-    uint32_t spare = CK_SCALE_BITS - count;
-    uint32_t slot = *state & (CK_SCALE - 1);
-    *state = (*state >> CK_SCALE_BITS) << spare | (slot & ((1u << spare) - 1));
+    uint32_t bits = take_bits(state, count);
     if (!refill(state, &reader->source)) reader->failed = true;
-    return slot >> spare;
+    return bits;
 }
 
 static inline size_t next_run(reader_t *reader, const uint16_t *slots, const uint32_t *info) {

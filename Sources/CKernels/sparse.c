@@ -90,10 +90,7 @@ static inline size_t walk_next(walk_t *walk, bool *is_hot) {
 }
 
 static inline uint32_t context_at(const ck_model *model, const uint16_t *symbols, const uint16_t *base, size_t i) {
-    uint32_t context = model->left[i > 0 ? symbols[i - 1] : 0];
-    if (base != NULL) context += base[i];
-    if (model->wide) context += i > 1 && symbols[i - 2] != 0;
-    return context;
+    return context_of(model, i > 0 ? symbols[i - 1] : 0, i > 1 ? symbols[i - 2] : 0, base, i);
 }
 
 static inline size_t table_at(const ck_model *model, const uint16_t *symbols, const uint16_t *base, size_t i) {

@@ -67,7 +67,7 @@ public struct ChainWriter: Sendable {
             }
         }
         if let failure { throw failure }
-        let frame = (consume encoder).finish()
+        let frame = encoder.finish()
         digest = frame.stateDigest
         context = frame.context
         return frame

@@ -37,7 +37,9 @@ public struct SectionSource {
 /// Add every section of the state, then call `finish()`. The reconstructions are updated as sections are added,
 /// by the same code that a restore runs, so writer and reader agree bit for bit. If `add` throws, its arguments
 /// were wrong and no reconstruction has changed; or a source or sink threw, and the encoder and what it wrote must be dropped.
-public struct FrameEncoder {
+///
+/// It can't be copied: a copy would keep the blocks that `finish()` gives back while it puts the frame together.
+public struct FrameEncoder: ~Copyable {
     /// What is encoded: see `FrameKind`.
     public typealias Kind = FrameKind
 

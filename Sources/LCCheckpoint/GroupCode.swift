@@ -39,7 +39,7 @@ struct GroupCode: Sendable {
             // No group takes less than a bit.
             guard total / Double(8 * size) < most else { continue }
             let (code, bytes) = GroupCode.fitted(counts: counts, size: size, groups: groups)
-            if best.map({ bytes < $0.bytes }) ?? true { best = (code, bytes) }
+            if Double(bytes) < best.map({ Double($0.bytes) }) ?? most { best = (code, bytes) }
         }
         return best
     }

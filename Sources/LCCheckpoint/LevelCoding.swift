@@ -50,15 +50,7 @@ enum LevelPlan {
                 symbols, .mixed(usesPrevious: previous != nil), blockSize, previous: previous,
                 threads: threads)
         case .tables(let plan):
-            let own = encodeBlocks(
-                symbols, plan.coder, plan.blockSize, previous: previous, threads: threads)
-            if let huffman = plan.huffman, own.byteCount > plan.mostBytes {
-                // The sample misled.
-                stream = encodeBlocks(
-                    symbols, .huffman(huffman), plan.blockSize, previous: nil, threads: threads)
-            } else {
-                stream = own
-            }
+            stream = plan.encode(symbols, previous: previous, threads: threads)
         }
         guard let sample = GapCode.Sample(symbols) else { return stream }
         let gaps = GapCode.best(sample, alphabet: alphabet)

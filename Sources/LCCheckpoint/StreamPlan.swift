@@ -59,8 +59,7 @@ struct StreamPlan {
             isOrdered = best.bytes < StreamPlan.tolerance * best.plainBytes
             // Groups are several times as fast, and worth some bytes in a thousand.
             if total >= StreamPlan.manySymbols,
-                let groups = GroupCode.best(counts: counts, below: 1.015 * estimate),
-                Double(groups.bytes) < 1.015 * estimate
+                let groups = GroupCode.best(counts: counts, below: 1.015 * estimate)
             {
                 coder = .groups(groups.code)
                 estimate = Double(groups.bytes)
@@ -87,6 +86,15 @@ struct StreamPlan {
             coder = .raw
             mostBytes = .max
         }
+    }
+
+    /// Codes the stream, by Huffman's code if the sample misled.
+    func encode(
+        _ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, threads: Int
+    ) -> EncodedStream {
+        let stream = encodeBlocks(symbols, coder, blockSize, previous: previous, threads: threads)
+        guard let huffman, stream.byteCount > mostBytes else { return stream }
+        return encodeBlocks(symbols, .huffman(huffman), blockSize, previous: nil, threads: threads)
     }
 
     /// Takes a model if it takes fewer bytes.
@@ -139,25 +147,25 @@ struct StreamPlan {
         let survey = ContextSurvey(
             sample, previous, counts: counts, blockSize: isComplete ? blockSize : nil, isBlind: isQuick)
         let candidates = survey.candidates().sorted { $0.bits < $1.bits }
-        var best: (model: SymbolModel, bits: Double)?
-        var plainBits = Double.infinity
-        let scale = Double(total) / Double(max(sample.count, 1))
-        let tolerance = total >= manySymbols ? tolerance : 1
-        let plain = candidates.filter { $0.contexts.count == 1 }
-        // Those that don't seem to pay are tried where time doesn't matter.
-        let most = total >= manySymbols ? plain.map(\.bits).min() ?? .infinity : .infinity
-        for candidate in plain
-            + candidates.prefix(3).filter({ $0.contexts.count > 1 && $0.bits < most })
-        {
-            let (model, bits) = survey.model(candidate.contexts)
-            let whole = bits * scale + Double(8 * model.head.count)
-            if candidate.contexts.count == 1 { plainBits = min(plainBits, whole) }
-            if best.map({ whole < $0.bits * ($0.model.contexts.count == 1 ? tolerance : 1) }) ?? true {
-                best = (model, whole)
-            }
+        guard let plainest = candidates.first(where: { $0.contexts.count == 1 }) else {
+            preconditionFailure("there is always the model without contexts")
         }
-        guard let best else { preconditionFailure("there is always the model without contexts") }
-        return (best.model, best.bits / 8 + 16, plainBits / 8 + 16)
+        let scale = Double(total) / Double(max(sample.count, 1))
+        func estimated(_ contexts: SymbolContexts) -> (model: SymbolModel, bits: Double) {
+            let (model, bits) = survey.model(contexts)
+            return (model, bits * scale + Double(8 * model.head.count))
+        }
+        let plain = estimated(plainest.contexts)
+        var best = plain
+        let isLarge = total >= manySymbols
+        // Those that don't seem to pay are tried where time doesn't matter.
+        for candidate in candidates.prefix(3)
+        where candidate.contexts.count > 1 && (!isLarge || candidate.bits < plainest.bits) {
+            let own = estimated(candidate.contexts)
+            let limit = isLarge && best.model.contexts.count == 1 ? tolerance * best.bits : best.bits
+            if own.bits < limit { best = own }
+        }
+        return (best.model, best.bits / 8 + 16, plain.bits / 8 + 16)
     }
 }
 
@@ -172,11 +180,7 @@ func encodeSymbols(
 ) {
     let plan = StreamPlan(
         sample: symbols, previous: previous, isComplete: true, counts: counts, entropy: entropy)
-    var stream = encodeBlocks(symbols, plan.coder, plan.blockSize, previous: previous, threads: threads)
-    if let huffman = plan.huffman, stream.byteCount > plan.mostBytes {
-        stream = encodeBlocks(symbols, .huffman(huffman), plan.blockSize, previous: nil, threads: threads)
-    }
-    stream.write(into: &output)
+    plan.encode(symbols, previous: previous, threads: threads).write(into: &output)
 }
 
 func encodeBlocks(

@@ -40,7 +40,7 @@ public enum ModelFrames {
             throw TensorFileError(error)
         }
         state.layout.metadata = target.metadata
-        return (consume encoder).finish()
+        return encoder.finish()
     }
 
     /// Parses a frame that builds on `context`, or on nothing.

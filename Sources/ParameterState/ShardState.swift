@@ -137,7 +137,7 @@ public final class ShardState {
         }
         let metadata = Self.metadata(step: step)
         try encoder.add(metadata: metadata)
-        let frame = (consume encoder).finish()
+        let frame = encoder.finish()
         reconstructionDigest = frame.stateDigest
         reconstructionStep = step
         context = frame.context

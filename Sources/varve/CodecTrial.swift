@@ -48,7 +48,7 @@ final class CodecTrial {
             }
         }
         precondition(failure == nil, "the bench's own state can be encoded")
-        return (consume encoder).finish()
+        return encoder.finish()
     }
 
     private func decode(_ bytes: [UInt8], threads: Int) {
