@@ -74,7 +74,7 @@ struct StreamDecoder: Sendable {
             if stream.usesPrevious, previous == nil {
                 throw CodecError(.baseMismatch, "the frame needs the symbols of the frame before it")
             }
-            try decodeLevels(
+            try MixedModel.decode(
                 body, alphabet: stream.alphabet, previous: stream.usesPrevious ? previous : nil, into: symbols
             )
         case .raw:

@@ -65,12 +65,13 @@ struct StreamPlan {
                 estimate = Double(groups.bytes)
             }
         }
-        if entropy == .best, isComplete, given == nil,
-            total <= StreamPlan.fewSymbols || total / 8 + 8 * (total - counts[0]) <= StreamPlan.fewSymbols,
+        // Zeros among zeros take mixed contexts an eighth of the time.
+        let work = min(total, total / 8 + 8 * (total - counts[0]))
+        if entropy == .best, isComplete, given == nil, work <= StreamPlan.fewSymbols,
             total <= StreamPlan.shortStream || isOrdered
                 || !isEven(sample, piece: total / 32, alphabet: alphabet)
         {
-            let mixed = StreamPlan.mixed(sample, previous, total: total)
+            let mixed = StreamPlan.mixed(sample, previous, isShort: work <= StreamPlan.shortStream)
             if Double(mixed.bytes) < estimate {
                 (coder, blockSize) = (mixed.coder, mixed.blockSize)
                 estimate = Double(mixed.bytes)
@@ -117,19 +118,21 @@ struct StreamPlan {
     /// Below this a coder's time doesn't matter.
     private static let manySymbols = 1 << 16
 
-    /// Up to here mixed contexts, which take some ten nanoseconds a symbol, are tried as well; eight zeros among zeros are as quick
-    /// as one. They learn as they go, so there is no head to pay for, which is much of what a small tensor takes.
+    /// Up to here mixed contexts, which take some ten nanoseconds a symbol, are tried as well. They learn as they go, so there is no head
+    /// to pay for, which is much of what a small tensor takes.
     private static let fewSymbols = 1 << BlockSize.mixedLog2
     /// Beyond this only where the symbols' order tells something: where it doesn't, there is nothing to mix.
     private static let shortStream = 1 << 14
 
-    /// What mixed contexts take, with the symbols of the frame before or without.
+    /// What mixed contexts take, with the symbols of the frame before or without. Where these tell nothing a long stream learns to do
+    /// without them, and only a short one is worth both attempts.
     private static func mixed(
-        _ symbols: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, total: Int
+        _ symbols: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, isShort: Bool
     ) -> (coder: BlockCoder, blockSize: BlockSize, bytes: Int) {
-        var blockSize = BlockSize(symbols: total, estimatedBytes: 0)
+        var blockSize = BlockSize(symbols: symbols.count, estimatedBytes: 0)
         blockSize.log2 = BlockSize.mixedLog2
-        let streams = (previous == nil ? [false] : [false, true]).map {
+        let attempts = previous == nil ? [false] : isShort ? [false, true] : [true]
+        let streams = attempts.map {
             encodeBlocks(symbols, .mixed(usesPrevious: $0), blockSize, previous: previous, threads: 1)
         }
         let best = streams.min { $0.byteCount < $1.byteCount } ?? streams[0]

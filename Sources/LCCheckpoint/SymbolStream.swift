@@ -147,7 +147,7 @@ enum BlockCoder: Sendable {
             model.encode(symbols, previous: previous, scratch: scratch, into: &output)
         case .raw: output.append(contentsOf: symbols.lazy.map { UInt8(truncatingIfNeeded: $0) })
         case .mixed(let usesPrevious):
-            output.append(contentsOf: encodeLevels(symbols, previous: usesPrevious ? previous : nil))
+            output.append(contentsOf: MixedModel.encode(symbols, previous: usesPrevious ? previous : nil))
         case .groups(let code): code.encode(symbols, scratch: scratch, into: &output)
         case .gaps(let code): output += code.encode(symbols)
         }

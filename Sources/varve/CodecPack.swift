@@ -47,6 +47,8 @@ struct CodecPack: ParsableCommand {
         var digest: Digest?
         var summaries: [CodecSummary] = []
         var table = TensorTable(state)
+        // What tensors take is found by reading each frame, while the next one is made.
+        var bits: Later<[TensorName: Double]>?
         try write(RunFile.header)
         for (step, input) in inputs.enumerated() {
             let live = step == 0 ? state : try CodecModel(input)
@@ -59,7 +61,13 @@ struct CodecPack: ParsableCommand {
                 settings: settings, chained: true, threads: threads)
             // Deltas are what runs are about; a run of one state has none.
             if step > 0 || inputs.count == 1 {
-                try add(frame.bytes, inheriting: context, state, live, to: &table)
+                try add(bits, to: &table)
+                table.add(errorsOf: state, to: live)
+                bits = Later { [context, bytes = frame.bytes] in
+                    try TensorTable.bits(of: bytes, inheriting: context)
+                }
+                // With one thread nothing is done meanwhile.
+                if threads == 1 { _ = try? bits?.get() }
             }
             context = frame.context
             digest = frame.stateDigest
@@ -69,15 +77,14 @@ struct CodecPack: ParsableCommand {
             summaries.append(summary)
             try write(frame.bytes)
         }
+        try add(bits, to: &table)
         return (summaries, table)
     }
 
-    private func add(
-        _ frame: [UInt8], inheriting context: FrameContext?, _ state: CodecModel, _ live: CodecModel,
-        to table: inout TensorTable
-    ) throws {
+    private func add(_ bits: Later<[TensorName: Double]>?, to table: inout TensorTable) throws {
+        guard let bits else { return }
         do {
-            try table.add(frame, inheriting: context, state: state, live: live)
+            table.add(try bits.get())
         } catch {
             throw CommandFailure(
                 "what was just encoded can't be read: \(error)", exitCode: CommandFailure.failed)

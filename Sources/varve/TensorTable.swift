@@ -16,25 +16,32 @@ struct TensorTable {
 
     init(_ model: CodecModel) { rows = model.tensors.map { Row(member: $0) } }
 
-    /// Adds a step.
+    /// The bits of a frame by tensor.
     ///
-    /// - Parameters:
-    ///   - context: what the frame was encoded with.
-    ///   - state: what a restore of it yields.
-    mutating func add(
-        _ frame: [UInt8], inheriting context: FrameContext?, state: CodecModel, live: CodecModel
-    ) throws {
+    /// - Parameter context: what the frame was encoded with.
+    static func bits(of frame: [UInt8], inheriting context: FrameContext?) throws -> [TensorName: Double] {
         let (sections, bits) = try frame.withUnsafeBytes { bytes in
             let parsed = try Frame(parsing: bytes, inheriting: context)
             return (parsed.header.sections, try parsed.sectionBits())
         }
         var shares: [TensorName: Double] = [:]
         for (section, share) in zip(sections, bits) { shares[TensorName(section.name)] = share }
+        return shares
+    }
+
+    /// Adds the errors of a step.
+    ///
+    /// - Parameter state: what a restore of it yields.
+    mutating func add(errorsOf state: CodecModel, to live: CodecModel) {
         for (index, error) in state.relativeErrors(to: live).enumerated() {
-            rows[index].bits += shares[rows[index].member.name] ?? 0
             rows[index].error = max(rows[index].error, error)
         }
         steps += 1
+    }
+
+    /// Adds the bits of a step.
+    mutating func add(_ bits: [TensorName: Double]) {
+        for index in rows.indices { rows[index].bits += bits[rows[index].member.name] ?? 0 }
     }
 
     /// The rows as JSON; bits are for each parameter and step.

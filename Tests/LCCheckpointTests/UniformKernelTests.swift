@@ -270,3 +270,33 @@ extension KernelTests {
         }
     }
 }
+
+/// How much has lately happened: a fast and a slow decaying sum of levels, as docs/formats/auto.md has it.
+private struct Activity {
+    var fast: Int32 = 0
+    var slow: Int32 = 0
+
+    mutating func note(_ magnitude: Int) {
+        let weight = Int32(truncatingIfNeeded: min(magnitude, 15)) << 4
+        fast = (fast &* 3) >> 2 &+ weight
+        slow = slow &- slow >> 4 &+ weight
+    }
+
+    /// Eight zeros.
+    mutating func noteQuietGroup() {
+        fast >>= 3
+        slow = slow &- (slow &* 3) >> 3
+    }
+
+    /// 0 to 15.
+    var fastClass: Int { min(halfOctave(fast), 15) }
+    /// 0 to 17.
+    var slowClass: Int { min(halfOctave(slow), 17) }
+}
+
+/// 0 for 0, else 1 + two for each octave and one for its upper half.
+private func halfOctave(_ value: Int32) -> Int {
+    guard value > 0 else { return 0 }
+    let exponent = 31 - value.leadingZeroBitCount
+    return exponent == 0 ? 1 : 1 + 2 * exponent + Int(value >> Int32(exponent - 1) & 1)
+}

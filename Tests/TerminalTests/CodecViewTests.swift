@@ -131,7 +131,10 @@ import Testing
             let next = try ModelFrames.encode(
                 live, onto: &state, base: frame?.stateDigest, inheriting: context, step: step, scope: scope,
                 settings: CodecSettings(kind: .lc(bits: 2)), chained: true, threads: 1)
-            if step > 0 { try table.add(next.bytes, inheriting: context, state: state, live: live) }
+            if step > 0 {
+                table.add(errorsOf: state, to: live)
+                table.add(try TensorTable.bits(of: next.bytes, inheriting: context))
+            }
             frame = next
         }
         let lines = table.render(colours: false).split(separator: "\n").map { $0.split(separator: " ") }

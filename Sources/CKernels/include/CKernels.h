@@ -212,6 +212,43 @@ bool ck_unpack_groups(const uint64_t *entries, const uint8_t *lengths, uint32_t 
                       const uint8_t *_Nonnull const *_Nonnull bytes, const size_t *sizes, size_t quarter, size_t count,
                       uint8_t *scratch, uint16_t *symbols);
 
+/// Counters of all contexts, and weights of all sets.
+#define CK_MIXED_COUNTERS 7504
+#define CK_MIXED_WEIGHTS 128
+/// Bytes that one element takes at most: 43 questions that shed four each.
+#define CK_MIXED_ELEMENT 172
+
+/// What mixed contexts have learned in a block, and where they are in it. docs/formats/auto.md defines it.
+typedef struct {
+    uint32_t *counters;
+    int32_t *weights;
+    // The logistic function, by 2048 more than its argument; its inverse; by how often a counter was seen, how far it moves.
+    const uint16_t *squash;
+    const int16_t *stretch;
+    const uint16_t *reciprocals;
+    // The last three symbols, a fast and a slow sum of levels, and up to where a group is known not to be all zeros.
+    uint32_t last[3];
+    uint32_t fast;
+    uint32_t slow;
+    size_t group_end;
+    size_t next;
+    // The interval that is written: its low end, and how far it is to the high one.
+    uint32_t low;
+    uint32_t range;
+} ck_mixer;
+
+/// Begins a block anew, with memory and tables that are set.
+void ck_mixer_begin(ck_mixer *mixer, bool has_previous);
+/// Encodes a block's symbols from where the mixer is up to `end`, or some beyond. Returns the bytes: `CK_MIXED_ELEMENT` for each
+/// element and four more are enough.
+size_t ck_mixed_encode(ck_mixer *mixer, const uint16_t *symbols, const uint8_t *_Nullable previous, size_t count,
+                       size_t end, uint8_t *bytes);
+/// The at most four bytes that end a block.
+size_t ck_mixed_finish(const ck_mixer *mixer, uint8_t *bytes);
+/// Decodes a whole block; false when a level is above the highest, or bytes are left.
+bool ck_mixed_decode(ck_mixer *mixer, const uint8_t *_Nullable bytes, size_t length, const uint8_t *_Nullable previous,
+                     uint32_t highest, uint16_t *symbols, size_t count);
+
 /// Kinds of recent activity, by which thresholds differ: classes of a slowly decaying sum of levels times those of a fast one.
 #define CK_ACTIVITY_CLASSES 8
 #define CK_ACTIVITY_KINDS 64

@@ -1,0 +1,127 @@
+// Binary arithmetic coding, and how the counters of mixed contexts lie. docs/formats/auto.md defines both.
+#ifndef CK_MIXED_H
+#define CK_MIXED_H
+#include "CKernels.h"
+#include "dispatch.h"
+
+// Questions about an element: 0 is it nonzero, 1 is it negative, 2 to 13 is it beyond 1 to 12, 14 bits of an escape, 15 is there a
+// nonzero in its group.
+#define NODES 16
+#define GROUP_NODE 15
+#define ESCAPE_NODE 14
+#define UNARY_END 13
+// Where the counters of the contexts of each kind begin.
+#define BASE1 (64 * NODES)
+#define BASE2 (BASE1 + 16 * 18 * NODES)
+#define BASE3 (BASE2 + 5 * 9 * NODES)
+#define SEEN_MOST 255
+_Static_assert(CK_MIXED_COUNTERS == BASE3 + 4 * 18 * NODES, "counters of all contexts");
+
+// What questions are asked of.
+typedef struct {
+    uint32_t *counters;
+    int32_t *weights;
+    const uint16_t *squash;
+    const int16_t *stretch;
+    const uint16_t *reciprocals;
+} learner_t;
+
+// Where the contexts at hand have their counters, the first node's of each.
+typedef struct {
+    uint32_t *of[4];
+} places_t;
+
+static inline void look_at(places_t *places, uint32_t *counters, uint32_t context0, uint32_t context1) {
+    places->of[0] = counters + context0 * NODES;
+    places->of[1] = counters + BASE1 + context1 * NODES;
+}
+
+static inline void look_above(places_t *places, uint32_t *counters, uint32_t context2, uint32_t context3) {
+    places->of[2] = counters + BASE2 + context2 * NODES;
+    places->of[3] = counters + BASE3 + context3 * NODES;
+}
+
+static inline uint32_t least(uint32_t one, uint32_t two) { return one < two ? one : two; }
+
+// 0 for 0, else 1 + two for each octave and one for its upper half.
+static inline uint32_t half_octave(uint32_t value) {
+    if (value < 2) return value;
+    uint32_t exponent = 31 - (uint32_t)__builtin_clz(value);
+    return 1 + 2 * exponent + (value >> (exponent - 1) & 1);
+}
+
+// What a symbol stands for: 0 nothing, 2k - 1 the level +k, 2k the level -k.
+static inline uint32_t level_of(uint32_t symbol) { return (symbol + 1) >> 1; }
+// 0 for a negative level, 1 for none, 2 for a positive one.
+static inline uint32_t side_of(uint32_t symbol) { return symbol == 0 ? 1 : 2 * (symbol & 1); }
+
+// An interval of 32 bits, which sheds its leading byte when both ends share it.
+typedef struct {
+    uint32_t low;
+    // From the low end to the high one.
+    uint32_t range;
+    // What is read, and where bytes go or come from.
+    uint32_t value;
+    uint8_t *to;
+    const uint8_t *from;
+    const uint8_t *end;
+} interval_t;
+
+// Up to where the part reaches that stands for 1, from the low end on: at least 0, below the range.
+static inline uint32_t split(const interval_t *interval, uint32_t probability) {
+    return (uint32_t)((uint64_t)interval->range * probability >> 16);
+}
+
+// Takes that part, or the rest.
+static inline void take(interval_t *interval, uint32_t bit, uint32_t middle) {
+    if (bit) {
+        interval->range = middle;
+    } else {
+        interval->low += middle + 1;
+        interval->range -= middle + 1;
+    }
+}
+
+// Seldom, which is foreseen sooner than it is computed.
+static inline bool sheds(const interval_t *interval) {
+    return __builtin_expect(((interval->low ^ (interval->low + interval->range)) & 0xff000000u) == 0, 0);
+}
+
+static inline void shed(interval_t *interval) {
+    interval->low <<= 8;
+    interval->range = interval->range << 8 | 255;
+}
+
+static inline __attribute__((always_inline)) uint32_t write_bit(interval_t *interval, uint32_t bit, uint32_t probability) {
+    take(interval, bit, split(interval, probability));
+    while (sheds(interval)) {
+        *interval->to++ = (uint8_t)(interval->low >> 24);
+        shed(interval);
+    }
+    return bit;
+}
+
+// Past the end there are zeros.
+static inline void shift_in(interval_t *interval) {
+    interval->value <<= 8;
+    if (interval->from < interval->end) interval->value |= *interval->from++;
+}
+
+static inline __attribute__((always_inline)) uint32_t read_bit(interval_t *interval, uint32_t probability) {
+    const uint32_t middle = split(interval, probability), bit = interval->value - interval->low <= middle;
+    take(interval, bit, middle);
+    while (sheds(interval)) {
+        shed(interval);
+        shift_in(interval);
+    }
+    return bit;
+}
+
+#ifdef CK_VECTOR
+size_t ck_mixed_encode_vector(ck_mixer *mixer, const uint16_t *symbols, const uint8_t *previous, size_t count, size_t end,
+                              uint8_t *bytes);
+bool ck_mixed_decode_vector(ck_mixer *mixer, const uint8_t *bytes, size_t length, const uint8_t *previous,
+                            uint32_t highest, uint16_t *symbols, size_t count);
+#endif
+
+#endif
