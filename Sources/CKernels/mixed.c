@@ -65,15 +65,8 @@ size_t ck_mixed_encode(ck_mixer *mixer, const uint16_t *symbols, const uint8_t *
 }
 
 size_t ck_mixed_finish(const ck_mixer *mixer, uint8_t *bytes) {
-    const uint32_t high = mixer->low + mixer->range;
-    size_t count = 0;
-    uint32_t mask = 0;
-    while ((high & mask) < mixer->low) {
-        count++;
-        mask = count == 4 ? UINT32_MAX : ~(UINT32_MAX >> 8 * count);
-    }
-    for (size_t k = 0; k < count; k++) bytes[k] = (uint8_t)(high >> (24 - 8 * k));
-    return count;
+    const interval_t interval = {mixer->low, mixer->range, 0, NULL, NULL, NULL};
+    return finish(&interval, bytes);
 }
 
 bool ck_mixed_decode(ck_mixer *mixer, const uint8_t *bytes, size_t length, const uint8_t *previous, uint32_t highest,

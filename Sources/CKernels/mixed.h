@@ -1,8 +1,9 @@
-// Binary arithmetic coding, and how the counters of mixed contexts lie. docs/formats/auto.md defines both.
+// How the counters of mixed contexts lie. docs/formats/auto.md defines them.
 #ifndef CK_MIXED_H
 #define CK_MIXED_H
 #include "CKernels.h"
 #include "dispatch.h"
+#include "interval.h"
 
 // Questions about an element: 0 is it nonzero, 1 is it negative, 2 to 13 is it beyond 1 to 12, 14 bits of an escape, 15 is there a
 // nonzero in its group.
@@ -54,68 +55,6 @@ static inline uint32_t half_octave(uint32_t value) {
 static inline uint32_t level_of(uint32_t symbol) { return (symbol + 1) >> 1; }
 // 0 for a negative level, 1 for none, 2 for a positive one.
 static inline uint32_t side_of(uint32_t symbol) { return symbol == 0 ? 1 : 2 * (symbol & 1); }
-
-// An interval of 32 bits, which sheds its leading byte when both ends share it.
-typedef struct {
-    uint32_t low;
-    // From the low end to the high one.
-    uint32_t range;
-    // What is read, and where bytes go or come from.
-    uint32_t value;
-    uint8_t *to;
-    const uint8_t *from;
-    const uint8_t *end;
-} interval_t;
-
-// Up to where the part reaches that stands for 1, from the low end on: at least 0, below the range.
-static inline uint32_t split(const interval_t *interval, uint32_t probability) {
-    return (uint32_t)((uint64_t)interval->range * probability >> 16);
-}
-
-// Takes that part, or the rest.
-static inline void take(interval_t *interval, uint32_t bit, uint32_t middle) {
-    if (bit) {
-        interval->range = middle;
-    } else {
-        interval->low += middle + 1;
-        interval->range -= middle + 1;
-    }
-}
-
-// Seldom, which is foreseen sooner than it is computed.
-static inline bool sheds(const interval_t *interval) {
-    return __builtin_expect(((interval->low ^ (interval->low + interval->range)) & 0xff000000u) == 0, 0);
-}
-
-static inline void shed(interval_t *interval) {
-    interval->low <<= 8;
-    interval->range = interval->range << 8 | 255;
-}
-
-static inline __attribute__((always_inline)) uint32_t write_bit(interval_t *interval, uint32_t bit, uint32_t probability) {
-    take(interval, bit, split(interval, probability));
-    while (sheds(interval)) {
-        *interval->to++ = (uint8_t)(interval->low >> 24);
-        shed(interval);
-    }
-    return bit;
-}
-
-// Past the end there are zeros.
-static inline void shift_in(interval_t *interval) {
-    interval->value <<= 8;
-    if (interval->from < interval->end) interval->value |= *interval->from++;
-}
-
-static inline __attribute__((always_inline)) uint32_t read_bit(interval_t *interval, uint32_t probability) {
-    const uint32_t middle = split(interval, probability), bit = interval->value - interval->low <= middle;
-    take(interval, bit, middle);
-    while (sheds(interval)) {
-        shed(interval);
-        shift_in(interval);
-    }
-    return bit;
-}
 
 #ifdef CK_VECTOR
 size_t ck_mixed_encode_vector(ck_mixer *mixer, const uint16_t *symbols, const uint8_t *previous, size_t count, size_t end,

@@ -126,7 +126,7 @@ WALK(size_t) encode(ck_mixer *mixer, const uint16_t *symbols, const uint8_t *pre
 WALK(bool) decode(ck_mixer *mixer, const uint8_t *bytes, size_t length, const uint8_t *previous, uint32_t highest,
                   uint16_t *symbols, size_t count) {
     interval_t interval = {0, UINT32_MAX, 0, NULL, bytes, bytes + length};
-    for (int k = 0; k < 4; k++) shift_in(&interval);
+    begin_reading(&interval);
     bool fits = previous != NULL ? walk(mixer, &interval, symbols, previous, count, count, highest, false, true)
                                  : walk(mixer, &interval, symbols, NULL, count, count, highest, false, false);
     // Every byte was needed: nothing stands behind the last symbol.

@@ -52,10 +52,15 @@ enum LevelPlan {
         case .tables(let plan):
             stream = plan.encode(symbols, previous: previous, threads: threads)
         }
-        guard let sample = GapCode.Sample(symbols) else { return stream }
-        let gaps = GapCode.best(sample, alphabet: alphabet)
-        guard gaps.bytes < Double(stream.byteCount) else { return stream }
-        return encodeBlocks(symbols, .gaps(gaps.code), blockSize, previous: nil, threads: threads)
+        // What suits short streams, or the few symbols of long ones.
+        var best = (coder: stream.coder, bytes: Double(stream.byteCount))
+        if let counted = CountedCode.coder(symbols, alphabet: alphabet, below: best.bytes) { best = counted }
+        if let sample = GapCode.Sample(symbols) {
+            let gaps = GapCode.best(sample, alphabet: alphabet)
+            if gaps.bytes < best.bytes { best = (.gaps(gaps.code), gaps.bytes) }
+        }
+        guard best.bytes < Double(stream.byteCount) else { return stream }
+        return encodeBlocks(symbols, best.coder, blockSize, previous: nil, threads: 1)
     }
 }
 

@@ -9,6 +9,7 @@ struct StreamDecoder: Sendable {
         case mixed
         case groups(GroupDecoder)
         case gaps(GapCode)
+        case counted
     }
 
     private let stream: SymbolStream
@@ -25,6 +26,7 @@ struct StreamDecoder: Sendable {
             case .mixed: .mixed
             case .groups(let code): .groups(GroupDecoder(code))
             case .gaps(let code): .gaps(code)
+            case .counted: .counted
             }
     }
 
@@ -42,7 +44,7 @@ struct StreamDecoder: Sendable {
         case .gaps(let code):
             return try code.decode(
                 UnsafeRawBufferPointer(rebasing: frame[stream.bodies[block]]), count: count, scratch: scratch)
-        case .constant, .contexts, .huffman, .raw, .mixed, .groups: return nil
+        case .constant, .contexts, .huffman, .raw, .mixed, .groups, .counted: return nil
         }
     }
 
@@ -77,6 +79,7 @@ struct StreamDecoder: Sendable {
             try MixedModel.decode(
                 body, alphabet: stream.alphabet, previous: stream.usesPrevious ? previous : nil, into: symbols
             )
+        case .counted: try CountedCode.decode(body, alphabet: stream.alphabet, into: symbols)
         case .raw:
             guard body.count == symbols.count else {
                 throw .malformed("frame is damaged: \(body.count) raw symbols and not \(symbols.count)")

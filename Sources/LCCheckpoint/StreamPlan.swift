@@ -77,6 +77,13 @@ struct StreamPlan {
                 estimate = Double(mixed.bytes)
             }
         }
+        if entropy == .best, isComplete, given == nil,
+            let counted = CountedCode.coder(sample, alphabet: alphabet, below: estimate)
+        {
+            coder = counted.coder
+            estimate = counted.bytes
+            blockSize.log2 = BlockSize.smallest
+        }
         if entropy == .best, isComplete, given == nil, total - counts[0] <= GapCode.most,
             let sample = GapCode.Sample(sample)
         {

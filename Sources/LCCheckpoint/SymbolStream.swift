@@ -24,6 +24,8 @@ enum StreamCoder: UInt8 {
     case groups = 5
     /// The few that aren't zero, each by the zeros before it.
     case gaps = 6
+    /// Each by how often it is still to come.
+    case counted = 7
 
     /// Of a stream's first byte: mixed contexts use the previous frame's symbols; where the block size begins.
     static let mixedPrevious: UInt8 = 8
@@ -77,11 +79,12 @@ enum BlockCoder: Sendable {
     case mixed(usesPrevious: Bool)
     case groups(GroupCode)
     case gaps(GapCode)
+    case counted(alphabet: Int)
 
     /// The previous frame's symbols are needed.
     var usesPrevious: Bool {
         switch self {
-        case .constant, .huffman, .raw, .groups, .gaps: false
+        case .constant, .huffman, .raw, .groups, .gaps, .counted: false
         case .contexts(let model): model.contexts.usesPrevious
         case .mixed(let usesPrevious): usesPrevious
         }
@@ -92,7 +95,7 @@ enum BlockCoder: Sendable {
         switch self {
         case .contexts(let model): model.takesLists
         case .gaps: true
-        case .constant, .huffman, .raw, .mixed, .groups: false
+        case .constant, .huffman, .raw, .mixed, .groups, .counted: false
         }
     }
 
@@ -103,7 +106,8 @@ enum BlockCoder: Sendable {
         switch self {
         case .contexts(let model): model.encode(blocks, scratch: scratch)
         case .gaps(let code): blocks.map { code.encode($0) }
-        case .constant, .huffman, .raw, .mixed, .groups: preconditionFailure("a coder that takes no lists")
+        case .constant, .huffman, .raw, .mixed, .groups, .counted:
+            preconditionFailure("a coder that takes no lists")
         }
     }
 
@@ -116,6 +120,7 @@ enum BlockCoder: Sendable {
         case .mixed: .mixed
         case .groups: .groups
         case .gaps: .gaps
+        case .counted: .counted
         }
     }
 
@@ -129,7 +134,7 @@ enum BlockCoder: Sendable {
         case .constant(let symbol): output.append(varint: UInt64(symbol))
         case .huffman(let code): code.write(into: &output)
         case .contexts(let model): output.append(contentsOf: model.head)
-        case .raw, .mixed: break
+        case .raw, .mixed, .counted: break
         case .groups(let code): code.write(into: &output)
         case .gaps(let code): output.append(code.head)
         }
@@ -150,6 +155,8 @@ enum BlockCoder: Sendable {
             output.append(contentsOf: MixedModel.encode(symbols, previous: usesPrevious ? previous : nil))
         case .groups(let code): code.encode(symbols, scratch: scratch, into: &output)
         case .gaps(let code): output += code.encode(symbols)
+        case .counted(let alphabet):
+            output += CountedCode.encode(symbols, alphabet: alphabet, scratch: scratch)
         }
     }
 }
@@ -205,6 +212,7 @@ struct SymbolStream: Sendable {
         case mixed
         case groups(GroupLengths)
         case gaps(GapCode)
+        case counted
     }
 
     /// Reads heads and sizes, and skips the bodies.
@@ -250,9 +258,17 @@ struct SymbolStream: Sendable {
             coder = .mixed
         case .groups: coder = .groups(try GroupLengths(&reader, alphabet: alphabet))
         case .gaps: coder = .gaps(try GapCode(&reader, alphabet: alphabet))
+        case .counted:
+            guard alphabet > 1, alphabet <= CountedCode.mostAlphabet else {
+                throw .malformed("frame is damaged: counts of \(alphabet) symbols")
+            }
+            coder = .counted
         }
         self.usesPrevious = usesPrevious
         blockSize = try BlockSize(code: first >> StreamCoder.blockSizeShift)
+        guard kind != .counted || blockSize.count <= CountedCode.most else {
+            throw .malformed("frame is damaged: counts in blocks of \(blockSize.count) symbols")
+        }
         let count = max(1, blockSize.blocks(of: symbolCount))
         guard count - (isLast ? 1 : 0) <= reader.rest.count else {
             throw .malformed("frame is cut short: \(count) blocks in \(reader.rest.count) bytes")
@@ -287,6 +303,7 @@ struct SymbolStream: Sendable {
         case .mixed: "mixed"
         case .groups: "groups"
         case .gaps: "gaps"
+        case .counted: "counted"
         }
     }
 

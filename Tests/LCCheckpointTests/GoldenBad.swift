@@ -41,6 +41,9 @@ struct BadFrame: CustomTestStringConvertible {
         BadFrame("bad-gap", .malformed, "gap is out of range"),
         BadFrame("bad-gap-count", .malformed, "symbols in a block of 600"),
         BadFrame("bad-gap-rest", .malformed, "bits after the gaps"),
+        BadFrame("bad-counts", .malformed, "a block doesn't hold its 600 symbols"),
+        BadFrame("bad-counts-rest", .malformed, "a block doesn't hold its 600 symbols"),
+        BadFrame("bad-counts-block", .malformed, "counts in blocks of 131072 symbols"),
         BadFrame("bad-list", .malformed, "a level beyond its highest"),
     ]
 }
@@ -138,7 +141,8 @@ extension GoldenTests {
         switch name {
         case "bad-frequencies": return try badFrequencies()
         case "bad-bomb": return try bomb()
-        case "bad-gap", "bad-gap-count", "bad-gap-rest", "bad-list", "bad-block-length":
+        case "bad-gap", "bad-gap-count", "bad-gap-rest", "bad-list", "bad-block-length", "bad-counts",
+            "bad-counts-rest", "bad-counts-block":
             var frame = try TakenFrame(try GoldenFiles.read("lc3-huffman.frame"), .delta)
             frame.scope = madeScope(name)
             return frame.bytes
@@ -181,9 +185,16 @@ extension GoldenTests {
             // One bucket, of rank 254 and value 1; gaps of three bits.
             bits.append(254, count: 9)
             bits.append(0, count: 23)
-            let head = [1 | 1 << 3] + elements + [1] + bits.finish() + [StreamCoder.gaps.rawValue, 3]
+            let bucket = [1 | 1 << 3] + elements + [1] + bits.finish()
+            let head = bucket + [StreamCoder.gaps.rawValue, 3]
+            let counted = StreamCoder.counted.rawValue
             var body = BitWriter()
             switch name {
+            // 602 in gamma is a count of 601: nine zeros, a one and nine bits, of which a one is the lower half.
+            case "bad-counts": return bucket + [counted, 0xff, 0xb4, 0xb0]
+            // All are zero: a count of 0, and five bytes that nobody takes.
+            case "bad-counts-rest": return bucket + [counted, 0, 0, 0, 0, 0]
+            case "bad-counts-block": return bucket + [counted | 1 << StreamCoder.blockSizeShift]
             case "bad-gap":
                 body.append(gamma: 1)
                 for _ in 0..<75 { body.append(0, count: 1) }

@@ -4,11 +4,13 @@
 enum GoldenCoder: Sendable {
     case groups
     case gaps
+    case counted
     /// Of the sets of contexts that a survey of the symbols comes up with, the first that will do.
     case contexts(@Sendable (SymbolContexts) -> Bool)
 
     static let byName: [String: GoldenCoder] = [
-        "lc3-groups": .groups, "lc3-gaps": .gaps, "lc1-gaps": .gaps,
+        "lc3-groups": .groups, "lc3-gaps": .gaps, "lc1-gaps": .gaps, "lc3-counted": .counted,
+        "all-counted": .counted,
         "lc2-one-lane": .contexts { $0.left.layout == .each && $0.wide },
         "lc3-four-lanes": .contexts { $0.left.layout == .zero && !$0.wide },
         "lc3-runs": .contexts { $0.left.layout == .none && !$0.wide },
@@ -80,6 +82,7 @@ enum GoldenCoder: Sendable {
         case .gaps:
             guard let sample = GapCode.Sample(symbols) else { throw PlainDecoder.Refused() }
             return .gaps(GapCode.best(sample, alphabet: alphabet).code)
+        case .counted: return .counted(alphabet: alphabet)
         case .contexts(let isWanted):
             let survey = ContextSurvey(
                 symbols, previous, counts: counts, blockSize: blockSize, isBlind: false)

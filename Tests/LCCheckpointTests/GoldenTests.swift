@@ -10,7 +10,7 @@ import Testing
 @Suite struct GoldenTests {
     private static let good = [
         "lc2-one-lane", "lc3-huffman", "lc3-groups", "lc3-four-lanes", "lc3-runs", "lc3-chain",
-        "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps", "lc1-gaps", "all",
+        "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps", "lc1-gaps", "lc3-counted", "all", "all-counted",
         "exceptions", "unchanged", "exact", "base", "auto", "auto-chain", "auto-roots", "auto-exceptions",
         "auto-listed", "auto-fine",
     ]
@@ -19,7 +19,8 @@ import Testing
     private static let coders = [
         "lc2-one-lane": "rans", "lc3-huffman": "huffman", "lc3-groups": "groups", "lc3-four-lanes": "rans",
         "lc3-runs": "runs", "lc3-hot-runs": "runs", "lc3-chain": "rans", "lc3-chain-runs": "runs",
-        "lc3-gaps": "gaps", "lc1-gaps": "gaps", "all": "rans", "unchanged": "constant", "auto": "mixed",
+        "lc3-gaps": "gaps", "lc1-gaps": "gaps", "lc3-counted": "counted", "all-counted": "counted",
+        "all": "rans", "unchanged": "constant", "auto": "mixed",
         "auto-chain": "mixed", "auto-roots": "mixed", "auto-fine": "mixed",
     ]
 
@@ -100,7 +101,7 @@ import Testing
         var numbers = Numbers(state: 42)
         let isLarge = [
             "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps",
-            "lc1-gaps",
+            "lc1-gaps", "lc3-counted",
             "auto", "auto-chain", "auto-roots", "auto-listed",
         ].contains(name)
         let count = isLarge ? 5001 : 600
@@ -121,7 +122,8 @@ import Testing
             // All alike but for how binary32 rounds them, which is what the error asks for.
             target = base.enumerated().map { index, value in value + [1e-3, -1e-3, 0][index % 7 % 3] }
             return (base, target, CodecSettings(kind: .auto(error: 6e-8)), .delta)
-        case "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps":
+        case "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps",
+            "lc3-counted":
             return (base, target, CodecSettings(kind: .lc(bits: 3)), .delta)
         case "exceptions":
             target[3] = Float(bitPattern: 0x7f81_2345)

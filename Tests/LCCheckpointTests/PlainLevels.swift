@@ -1,10 +1,6 @@
 /// A second decoder of blocks of levels, written from docs/formats/auto.md: slow, and with nothing shared with the library.
 struct PlainLevels {
-    private var bytes: [UInt8]
-    private var at = 4
-    private var low = 0
-    private var high = 1 << 32 - 1
-    private var value: Int
+    private var bits: PlainArithmetic
     private let previous: [Int]?
     private var counters: [[Int]: (q: Int, c: Int)] = [:]
     private var weights: [Int: [Int]] = [:]
@@ -16,14 +12,13 @@ struct PlainLevels {
     static func decode(_ bytes: [UInt8], count: Int, previous: [Int]?) throws -> [Int] {
         var decoder = PlainLevels(bytes, previous)
         let symbols = decoder.symbols(count)
-        guard decoder.at >= bytes.count else { throw PlainDecoder.Refused() }
+        guard decoder.bits.isAtEnd else { throw PlainDecoder.Refused() }
         return symbols
     }
 
     private init(_ bytes: [UInt8], _ previous: [Int]?) {
-        self.bytes = bytes
+        bits = PlainArithmetic(bytes)
         self.previous = previous
-        value = (0..<4).reduce(0) { $0 << 8 + ($1 < bytes.count ? Int(bytes[$1]) : 0) }
     }
 
     private static func squash(_ d: Int) -> Int {
@@ -36,20 +31,6 @@ struct PlainLevels {
         return (knots[i] * (128 - w) + knots[i + 1] * w + 64) / 128
     }
 
-    private mutating func bit(_ probability: Int) -> Int {
-        let range = high - low
-        let middle = low + (range >> 16) * probability + ((range & 0xffff) * probability) >> 16
-        let isOne = value <= middle
-        if isOne { high = middle } else { low = middle + 1 }
-        while low >> 24 == high >> 24 {
-            low = low << 8 & 0xffff_ffff
-            high = (high << 8 & 0xffff_ffff) + 255
-            value = (value << 8 & 0xffff_ffff) + (at < bytes.count ? Int(bytes[at]) : 0)
-            at += 1
-        }
-        return isOne ? 1 : 0
-    }
-
     private mutating func ask(_ node: Int, _ set: Int, _ contexts: [Int]) -> Int {
         let keys = contexts.prefix(previous == nil ? 2 : 4).enumerated().map { [$0, $1, node] }
         let own = keys.map { counters[$0] ?? (1 << 21, 0) }
@@ -57,7 +38,7 @@ struct PlainLevels {
         var w = weights[set] ?? Array(repeating: keys.count == 4 ? 19660 : 32768, count: keys.count)
         let dot = zip(w, x).reduce(0) { $0 + $1.0 * $1.1 }
         let probability = PlainLevels.squash(min(2047, max(-2047, dot >> 16)))
-        let b = bit(probability)
+        let b = bits.bit(probability)
         for i in keys.indices {
             w[i] += (x[i] * (65536 * b - probability) + 8192) >> 14
             let (q, c) = own[i]
@@ -114,7 +95,7 @@ struct PlainLevels {
                     while z < 13, ask(14, 30, [z, 18 * z + width, z, z]) == 1 { z += 1 }
                     var x = 1
                     if z > 0 { x = 2 + ask(14, 30, [16 + z, 270 + width, 16 + z, 16 + z]) }
-                    while x >> z == 0 { x = 2 * x + bit(32768) }
+                    while x >> z == 0 { x = 2 * x + bits.bit(32768) }
                     size = 12 + x
                 }
                 let signs = [

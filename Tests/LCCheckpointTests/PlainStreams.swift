@@ -37,6 +37,7 @@ extension PlainDecoder {
                 result += try PlainLevels.decode(
                     try body.take(length), count: own, previous: mixesPrevious ? body.previous : nil)
             case 6: result += try body.gaps(own, alphabet, gapHead)
+            case 7: result += try PlainCounts.decode(try body.take(length), count: own, alphabet: alphabet)
             default: throw Refused()
             }
             guard body.at == body.bytes.count else { throw Refused() }

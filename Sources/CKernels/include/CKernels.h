@@ -249,6 +249,16 @@ size_t ck_mixed_finish(const ck_mixer *mixer, uint8_t *bytes);
 bool ck_mixed_decode(ck_mixer *mixer, const uint8_t *_Nullable bytes, size_t length, const uint8_t *_Nullable previous,
                      uint32_t highest, uint16_t *symbols, size_t count);
 
+/// The largest alphabet of counted symbols, and the most of them.
+#define CK_COUNTED_ALPHABET 128
+#define CK_COUNTED_MOST 65536
+/// Bytes that are left over where counted symbols fit: more than one number or question takes.
+#define CK_COUNTED_SPARE 144
+/// Encodes symbols by how often each is still to come. Returns the bytes, SIZE_MAX where they don't fit.
+size_t ck_counted_encode(const uint16_t *symbols, size_t count, uint32_t alphabet, uint8_t *bytes, size_t capacity);
+/// Decodes them; false when there are more than there should be, or bytes are left.
+bool ck_counted_decode(const uint8_t *_Nullable bytes, size_t length, uint32_t alphabet, uint16_t *symbols, size_t count);
+
 /// Kinds of recent activity, by which thresholds differ: classes of a slowly decaying sum of levels times those of a fast one.
 #define CK_ACTIVITY_CLASSES 8
 #define CK_ACTIVITY_KINDS 64
