@@ -1,5 +1,5 @@
-// Counted symbols: how often each occurs is told first, and then every symbol with what is left of the counts as probabilities. That
-// takes the least of any code that looks at nothing but how often symbols occur. docs/formats/frame.md lays down every step.
+// Counted symbols: how often each occurs is told first, and then every symbol with what is left of the counts as probabilities.
+// docs/formats/frame.md lays down every step.
 
 #include "interval.h"
 
@@ -23,11 +23,8 @@ static void put_in_order(tally_t *tally) {
     }
 }
 
-// Of `left`, of which `count` say yes: neither none nor all.
-static inline uint32_t chance(uint32_t count, uint32_t left) {
-    const uint32_t share = (uint32_t)(((uint64_t)count << 16) / left);
-    return share > 0 ? share : 1;
-}
+// That of some of at most 65536, neither none nor all.
+static inline uint32_t chance(uint32_t count, uint32_t left) { return (uint32_t)(((uint64_t)count << 16) / left); }
 
 // Elias gamma of a number from 1 on, below 2^17, each bit of which is as likely as not; 0 for a larger one.
 static inline __attribute__((always_inline)) uint32_t walk_gamma(interval_t *interval, uint32_t number,

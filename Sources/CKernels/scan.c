@@ -162,6 +162,7 @@ CK_VECTOR static inline __attribute__((always_inline)) bool scan_many(const floa
         __m256i codes[4], deltas[4], strange[4], any = _mm256_setzero_si256();
 #pragma clang loop unroll(full)
         for (size_t k = 0; k < 4; k++) {
+            fetch_ahead(target + i + 8 * k, previous + i + 8 * k);
             __m256 delta =
                 _mm256_sub_ps(_mm256_loadu_ps(target + i + 8 * k), _mm256_loadu_ps(previous + i + 8 * k));
             __m256i bits = _mm256_castps_si256(delta), magnitude = _mm256_and_si256(bits, magnitudes);

@@ -1,7 +1,7 @@
 import CKernels
 
-/// Codes symbols by how often each is still to come: what the entropy of their counts allows, and next to no head. That is the
-/// least for short streams that neighbours and the frame before tell nothing of.
+/// Codes symbols by how often each is still to come: their counts, and what the entropy is once these are known. That is the
+/// least for short streams of few symbols that neighbours and the frame before tell nothing of.
 enum CountedCode {
     /// Symbols in a block, and different ones.
     static let most = Int(CK_COUNTED_MOST)
@@ -26,14 +26,15 @@ enum CountedCode {
     static func encode(
         _ symbols: UnsafeBufferPointer<UInt16>, alphabet: Int, scratch: BlockScratch
     ) -> [UInt8] {
-        guard let first = symbols.baseAddress else { return [] }
-        var capacity = 1024 + 2 * symbols.count
-        while true {
-            let room = scratch.bytes(capacity)
-            let count = ck_counted_encode(first, symbols.count, UInt32(alphabet), room, capacity)
-            if count <= capacity { return Array(UnsafeBufferPointer(start: room, count: count)) }
-            capacity *= 2
-        }
+        guard let first = symbols.baseAddress, !symbols.isEmpty else { return [] }
+        precondition(symbols.count <= most && alphabet > 1 && alphabet <= mostAlphabet)
+        precondition(symbols.allSatisfy { $0 < alphabet }, "symbols are below the alphabet")
+        // Counts take at most 17 · 2 bits each, and symbols hardly more than log₂ of the alphabet.
+        let capacity = 1024 + 2 * symbols.count
+        let room = scratch.bytes(capacity)
+        let count = ck_counted_encode(first, symbols.count, UInt32(alphabet), room, capacity)
+        precondition(count >= 0, "counted symbols take less than two bytes each")
+        return Array(UnsafeBufferPointer(start: room, count: count))
     }
 
     /// Reads a block.

@@ -53,13 +53,16 @@ enum LevelPlan {
             stream = plan.encode(symbols, previous: previous, threads: threads)
         }
         // What suits short streams, or the few symbols of long ones.
-        var best = (coder: stream.coder, bytes: Double(stream.byteCount))
+        var head: [UInt8] = []
+        stream.writeHead(isLast: true, into: &head)
+        let own = Double(head.count + stream.byteCount)
+        var best = (coder: stream.coder, bytes: own)
         if let counted = CountedCode.coder(symbols, alphabet: alphabet, below: best.bytes) { best = counted }
         if let sample = GapCode.Sample(symbols) {
             let gaps = GapCode.best(sample, alphabet: alphabet)
             if gaps.bytes < best.bytes { best = (.gaps(gaps.code), gaps.bytes) }
         }
-        guard best.bytes < Double(stream.byteCount) else { return stream }
+        guard best.bytes < own else { return stream }
         return encodeBlocks(symbols, best.coder, blockSize, previous: nil, threads: 1)
     }
 }

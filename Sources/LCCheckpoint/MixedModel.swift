@@ -28,6 +28,9 @@ enum MixedModel {
     /// A block of levels; a reader needs the same previous symbols, which are clipped to 255.
     static func encode(_ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?) -> [UInt8] {
         guard let first = symbols.baseAddress else { return [] }
+        precondition(
+            symbols.allSatisfy { Level.magnitude($0) <= Level.maximum }, "levels are at most \(Level.maximum)"
+        )
         let room = UnsafeMutablePointer<UInt8>.allocate(capacity: step * Int(CK_MIXED_ELEMENT) + 4)
         defer { room.deallocate() }
         var bytes: [UInt8] = []

@@ -47,7 +47,7 @@ enum PlainCounts {
         guard left[0] >= 0 else { throw PlainDecoder.Refused() }
         let whole = left
         let order = (1..<alphabet).sorted { (whole[$1], $0) < (whole[$0], $1) }
-        func chance(_ part: Int, _ all: Int) -> Int { max(1, 65536 * part / all) }
+        func chance(_ part: Int, _ all: Int) -> Int { 65536 * part / all }
         var result: [Int] = []
         while result.count < count {
             let all = left.reduce(0, +)

@@ -215,8 +215,8 @@ bool ck_unpack_groups(const uint64_t *entries, const uint8_t *lengths, uint32_t 
 /// Counters of all contexts, and weights of all sets.
 #define CK_MIXED_COUNTERS 7504
 #define CK_MIXED_WEIGHTS 128
-/// Bytes that one element takes at most: 43 questions that shed four each.
-#define CK_MIXED_ELEMENT 172
+/// Bytes that one element takes at most: 41 questions that shed four each.
+#define CK_MIXED_ELEMENT 164
 
 /// What mixed contexts have learned in a block, and where they are in it. docs/formats/auto.md defines it.
 typedef struct {
@@ -226,7 +226,7 @@ typedef struct {
     const uint16_t *squash;
     const int16_t *stretch;
     const uint16_t *reciprocals;
-    // The last three symbols, a fast and a slow sum of levels, and up to where a group is known not to be all zeros.
+    // The last three symbols, a fast and a slow sum of levels, up to where a group has been asked about, and the element to come.
     uint32_t last[3];
     uint32_t fast;
     uint32_t slow;
@@ -254,7 +254,7 @@ bool ck_mixed_decode(ck_mixer *mixer, const uint8_t *_Nullable bytes, size_t len
 #define CK_COUNTED_MOST 65536
 /// Bytes that are left over where counted symbols fit: more than one number or question takes.
 #define CK_COUNTED_SPARE 144
-/// Encodes symbols by how often each is still to come. Returns the bytes, SIZE_MAX where they don't fit.
+/// Encodes symbols, all below `alphabet`, by how often each is still to come. Returns the bytes, SIZE_MAX where they don't fit.
 size_t ck_counted_encode(const uint16_t *symbols, size_t count, uint32_t alphabet, uint8_t *bytes, size_t capacity);
 /// Decodes them; false when there are more than there should be, or bytes are left.
 bool ck_counted_decode(const uint8_t *_Nullable bytes, size_t length, uint32_t alphabet, uint16_t *symbols, size_t count);
