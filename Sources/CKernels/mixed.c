@@ -17,29 +17,29 @@ static inline uint32_t learned(uint32_t counter, uint32_t bit, const uint16_t *r
 }
 
 // Codes a bit under the contexts at hand: what it is if it is written, what it was if it is read.
-static inline __attribute__((always_inline)) uint32_t ask(const learner_t *learner, interval_t *interval,
+static inline __attribute__((always_inline)) uint32_t ask(const ck_mixer *mixer, interval_t *interval,
                                                           const places_t *places, uint32_t node, uint32_t set,
                                                           uint32_t bit, const bool is_writer, const bool has_previous) {
     const int inputs = has_previous ? 4 : 2;
-    int32_t *weights = learner->weights + 4 * set;
+    int32_t *weights = mixer->weights + 4 * set;
     int32_t logits[4];
     uint32_t seen[4];
     int64_t sum = 0;
 #pragma clang loop unroll(full)
     for (int i = 0; i < inputs; i++) {
         seen[i] = places->of[i][node];
-        logits[i] = learner->stretch[seen[i] >> 20];
+        logits[i] = mixer->stretch[seen[i] >> 20];
         sum += (int64_t)weights[i] * logits[i];
     }
     sum >>= 16;
     int32_t logit = sum > 2047 ? 2047 : sum < -2047 ? -2047 : (int32_t)sum;
-    uint32_t probability = learner->squash[logit + 2048];
+    uint32_t probability = mixer->squash[logit + 2048];
     bit = is_writer ? write_bit(interval, bit, probability) : read_bit(interval, probability);
     int32_t miss = (int32_t)(bit << 16) - (int32_t)probability;
 #pragma clang loop unroll(full)
     for (int i = 0; i < inputs; i++) {
         weights[i] = (int32_t)((uint32_t)weights[i] + (uint32_t)((logits[i] * miss + 0x2000) >> 14));
-        places->of[i][node] = learned(seen[i], bit, learner->reciprocals);
+        places->of[i][node] = learned(seen[i], bit, mixer->reciprocals);
     }
     return bit;
 }

@@ -18,15 +18,6 @@
 #define SEEN_MOST 255
 _Static_assert(CK_MIXED_COUNTERS == BASE3 + 4 * 18 * NODES, "counters of all contexts");
 
-// What questions are asked of.
-typedef struct {
-    uint32_t *counters;
-    int32_t *weights;
-    const uint16_t *squash;
-    const int16_t *stretch;
-    const uint16_t *reciprocals;
-} learner_t;
-
 // Where the contexts at hand have their counters, the first node's of each.
 typedef struct {
     uint32_t *of[4];

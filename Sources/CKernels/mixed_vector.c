@@ -5,23 +5,23 @@
 #ifdef CK_VECTOR
 #define MIXED_TARGET CK_VECTOR
 
-CK_VECTOR static inline __attribute__((always_inline)) uint32_t ask(const learner_t *learner, interval_t *interval,
+CK_VECTOR static inline __attribute__((always_inline)) uint32_t ask(const ck_mixer *mixer, interval_t *interval,
                                                                     const places_t *places, uint32_t node, uint32_t set,
                                                                     uint32_t bit, const bool is_writer,
                                                                     const bool has_previous) {
-    int32_t *const weights = learner->weights + 4 * set;
+    int32_t *const weights = mixer->weights + 4 * set;
     uint32_t *const one = places->of[0] + node, *const two = places->of[1] + node;
     uint32_t *const three = places->of[2] + node, *const four = places->of[3] + node;
     const uint32_t seen1 = *one, seen2 = *two, seen3 = has_previous ? *three : 0, seen4 = has_previous ? *four : 0;
-    const int32_t logit1 = learner->stretch[seen1 >> 20], logit2 = learner->stretch[seen2 >> 20];
-    const int32_t logit3 = has_previous ? learner->stretch[seen3 >> 20] : 0;
-    const int32_t logit4 = has_previous ? learner->stretch[seen4 >> 20] : 0;
+    const int32_t logit1 = mixer->stretch[seen1 >> 20], logit2 = mixer->stretch[seen2 >> 20];
+    const int32_t logit3 = has_previous ? mixer->stretch[seen3 >> 20] : 0;
+    const int32_t logit4 = has_previous ? mixer->stretch[seen4 >> 20] : 0;
     int64_t sum = (int64_t)weights[0] * logit1 + (int64_t)weights[1] * logit2;
     if (has_previous) sum += (int64_t)weights[2] * logit3 + (int64_t)weights[3] * logit4;
     sum >>= 16;
     sum = sum > 2047 ? 2047 : sum;
     sum = sum < -2047 ? -2047 : sum;
-    const uint32_t probability = learner->squash[sum + 2048];
+    const uint32_t probability = mixer->squash[sum + 2048];
     bit = is_writer ? write_bit(interval, bit, probability) : read_bit(interval, probability);
     const int32_t miss = (int32_t)(bit << 16) - (int32_t)probability;
 

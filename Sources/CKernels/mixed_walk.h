@@ -7,7 +7,7 @@
 
 // A number from 1 on by how many bits it has, each of which is a question of its own, the first bit after its leading one, which is
 // a question too, and the others as they are.
-WALK(uint32_t) walk_escape(const learner_t *learner, interval_t *interval, uint32_t number, uint32_t last,
+WALK(uint32_t) walk_escape(const ck_mixer *mixer, interval_t *interval, uint32_t number, uint32_t last,
                            const bool is_writer, const bool has_previous) {
     const uint32_t width = number > 0 ? 31 - (uint32_t)__builtin_clz(number) : 0;
     const uint32_t last_width = last > 0 ? 32 - (uint32_t)__builtin_clz(last) : 0;
@@ -15,15 +15,15 @@ WALK(uint32_t) walk_escape(const learner_t *learner, interval_t *interval, uint3
     uint32_t zeros = 0;
     // No level is wider than 13 bits; a reader that is told more stops here and refuses what comes out.
     for (; zeros < 13; zeros++) {
-        look_at(&places, learner->counters, zeros, 18 * zeros + last_width);
-        look_above(&places, learner->counters, zeros, zeros);
-        if (!ask(learner, interval, &places, ESCAPE_NODE, 30, zeros < width, is_writer, has_previous)) break;
+        look_at(&places, mixer->counters, zeros, 18 * zeros + last_width);
+        look_above(&places, mixer->counters, zeros, zeros);
+        if (!ask(mixer, interval, &places, ESCAPE_NODE, 30, zeros < width, is_writer, has_previous)) break;
     }
     if (zeros == 0) return 1;
-    look_at(&places, learner->counters, 16 + zeros, 18 * 15 + last_width);
-    look_above(&places, learner->counters, 16 + zeros, 16 + zeros);
+    look_at(&places, mixer->counters, 16 + zeros, 18 * 15 + last_width);
+    look_above(&places, mixer->counters, 16 + zeros, 16 + zeros);
     uint32_t value =
-        2 | ask(learner, interval, &places, ESCAPE_NODE, 30, number >> (zeros - 1) & 1, is_writer, has_previous);
+        2 | ask(mixer, interval, &places, ESCAPE_NODE, 30, number >> (zeros - 1) & 1, is_writer, has_previous);
     for (uint32_t left = zeros - 1; left > 0; left--) {
         uint32_t bit = number >> (left - 1) & 1;
         value = value << 1 | (is_writer ? write_bit(interval, bit, 0x8000) : read_bit(interval, 0x8000));
@@ -32,17 +32,18 @@ WALK(uint32_t) walk_escape(const learner_t *learner, interval_t *interval, uint3
 }
 
 // How large a level is that isn't 0: one question a step up to 12, then an escape.
-WALK(uint32_t) walk_level(const learner_t *learner, interval_t *interval, const places_t *places, uint32_t level,
+WALK(uint32_t) walk_level(const ck_mixer *mixer, interval_t *interval, const places_t *places, uint32_t level,
                           uint32_t last, const bool is_writer, const bool has_previous) {
     for (uint32_t node = 2; node <= UNARY_END; node++)
-        if (!ask(learner, interval, places, node, 16 + node, level >= node, is_writer, has_previous)) return node - 1;
-    return walk_escape(learner, interval, level - UNARY_END + 1, last, is_writer, has_previous) + UNARY_END - 1;
+        if (!ask(mixer, interval, places, node, 16 + node, level >= node, is_writer, has_previous)) return node - 1;
+    return walk_escape(mixer, interval, level - UNARY_END + 1, last, is_writer, has_previous) + UNARY_END - 1;
 }
 
 // From where the mixer is up to `end`; false when a level is beyond the highest.
 WALK(bool) walk(ck_mixer *mixer, interval_t *interval, uint16_t *symbols, const uint8_t *previous, size_t count,
                 size_t end, uint32_t highest, const bool is_writer, const bool has_previous) {
-    const learner_t learner = {mixer->counters, mixer->weights, mixer->squash, mixer->stretch, mixer->reciprocals};
+    // A copy, which stays in registers.
+    const ck_mixer own = *mixer;
     uint32_t *const counters = mixer->counters;
     uint32_t fast = mixer->fast, slow = mixer->slow, last = mixer->last[0], last2 = mixer->last[1], last3 = mixer->last[2];
     size_t i = mixer->next, group_end = mixer->group_end;
@@ -63,7 +64,7 @@ WALK(bool) walk(ck_mixer *mixer, interval_t *interval, uint16_t *symbols, const 
                 for (size_t k = i; k < group_end; k++) before += previous[k] != 0;
                 look_above(&places, counters, least(before, 4) * 9, least(before, 3) * 18 + slow_class);
             }
-            if (!ask(&learner, interval, &places, GROUP_NODE, 31, busy != 0, is_writer, has_previous)) {
+            if (!ask(&own, interval, &places, GROUP_NODE, 31, busy != 0, is_writer, has_previous)) {
                 if (!is_writer)
                     for (size_t k = i; k < group_end; k++) symbols[k] = 0;
                 fast >>= 3;
@@ -73,26 +74,26 @@ WALK(bool) walk(ck_mixer *mixer, interval_t *interval, uint16_t *symbols, const 
                 continue;
             }
         }
-        uint32_t own = 0;
+        uint32_t above = 0;
         if (has_previous) {
-            own = level_of(previous[i]);
+            above = level_of(previous[i]);
             uint32_t before = i > 0 ? level_of(previous[i - 1]) : 0, after = i + 1 < count ? level_of(previous[i + 1]) : 0;
-            look_above(&places, counters, least(own, 4) * 9 + half_octave(least(before, 7) + least(after, 7)),
-                       least(own, 3) * 18 + slow_class);
+            look_above(&places, counters, least(above, 4) * 9 + half_octave(least(before, 7) + least(after, 7)),
+                       least(above, 3) * 18 + slow_class);
         }
         const uint32_t symbol = is_writer ? symbols[i] : 0;
         uint32_t level = level_of(symbol), negative = 0;
-        if (ask(&learner, interval, &places, 0, least(slow_class, 15), level != 0, is_writer, has_previous)) {
-            level = walk_level(&learner, interval, &places, level, level_of(last), is_writer, has_previous);
+        if (ask(&own, interval, &places, 0, least(slow_class, 15), level != 0, is_writer, has_previous)) {
+            level = walk_level(&own, interval, &places, level, level_of(last), is_writer, has_previous);
             if (level > highest) return false;
             // Signs have contexts of their own, in the same tables.
             const uint32_t one = side_of(last), two = side_of(last2);
             look_at(&places, counters, one * 3 + two, one * 4 + least(level_of(last), 3));
             if (has_previous) {
                 const uint32_t mine = side_of(previous[i]);
-                look_above(&places, counters, mine * 2 + (own > 1), mine * 3 + one);
+                look_above(&places, counters, mine * 2 + (above > 1), mine * 3 + one);
             }
-            negative = ask(&learner, interval, &places, 1, 17, symbol != 0 && !(symbol & 1), is_writer, has_previous);
+            negative = ask(&own, interval, &places, 1, 17, symbol != 0 && !(symbol & 1), is_writer, has_previous);
         } else {
             level = 0;
         }
@@ -109,7 +110,6 @@ WALK(bool) walk(ck_mixer *mixer, interval_t *interval, uint16_t *symbols, const 
     mixer->next = i, mixer->group_end = group_end;
     return true;
 }
-
 
 WALK(size_t) encode(ck_mixer *mixer, const uint16_t *symbols, const uint8_t *previous, size_t count, size_t end,
                     uint8_t *bytes) {
