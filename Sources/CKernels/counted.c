@@ -30,14 +30,10 @@ static inline uint32_t chance(uint32_t count, uint32_t left) { return (uint32_t)
 static inline __attribute__((always_inline)) uint32_t walk_gamma(interval_t *interval, uint32_t number,
                                                                  const bool is_writer) {
     const uint32_t width = is_writer ? 31 - (uint32_t)__builtin_clz(number) : 0;
-    uint32_t zeros = 0, value = 1;
-    while (!(is_writer ? write_bit(interval, zeros == width, 0x8000) : read_bit(interval, 0x8000)))
+    uint32_t zeros = 0;
+    while (!code_bit(interval, zeros == width, 0x8000, is_writer))
         if (++zeros > 16) return 0;
-    for (uint32_t left = zeros; left > 0; left--) {
-        uint32_t bit = number >> (left - 1) & 1;
-        value = value << 1 | (is_writer ? write_bit(interval, bit, 0x8000) : read_bit(interval, 0x8000));
-    }
-    return value;
+    return code_low_bits(interval, 1, number, zeros, is_writer);
 }
 
 // A writer's tally is there; a reader's becomes what that was. False where a reader's exceeds the elements, or a writer's room is used
@@ -58,10 +54,8 @@ static inline __attribute__((always_inline)) bool walk(interval_t *interval, uin
     for (; sent > 0; i++) {
         if (is_writer && interval->to > limit) return false;
         uint32_t is_sent = 1;
-        if (zeros > 0) {
-            const uint32_t likely = chance(sent, sent + zeros);
-            is_sent = is_writer ? write_bit(interval, symbols[i] != 0, likely) : read_bit(interval, likely);
-        }
+        if (zeros > 0)
+            is_sent = code_bit(interval, is_writer && symbols[i] != 0, chance(sent, sent + zeros), is_writer);
         if (!is_sent) {
             zeros--;
             if (!is_writer) symbols[i] = 0;
@@ -73,10 +67,8 @@ static inline __attribute__((always_inline)) bool walk(interval_t *interval, uin
             if (own == 0) continue;
             if (is_writer && interval->to > limit) return false;
             uint32_t is_own = 1;
-            if (own < rest) {
-                const uint32_t likely = chance(own, rest);
-                is_own = is_writer ? write_bit(interval, symbols[i] == symbol, likely) : read_bit(interval, likely);
-            }
+            if (own < rest)
+                is_own = code_bit(interval, is_writer && symbols[i] == symbol, chance(own, rest), is_writer);
             if (is_own) {
                 tally->left[symbol]--;
                 if (!is_writer) symbols[i] = (uint16_t)symbol;

@@ -65,6 +65,19 @@ static inline __attribute__((always_inline)) uint32_t read_bit(interval_t *inter
     return bit;
 }
 
+// What a bit is if it is written, what it was if it is read.
+static inline __attribute__((always_inline)) uint32_t code_bit(interval_t *interval, uint32_t bit, uint32_t probability,
+                                                               const bool is_writer) {
+    return is_writer ? write_bit(interval, bit, probability) : read_bit(interval, probability);
+}
+
+// The lower bits of a number, most significant first, each as likely as not, behind those that are known.
+static inline __attribute__((always_inline)) uint32_t code_low_bits(interval_t *interval, uint32_t known, uint32_t number,
+                                                                    uint32_t count, const bool is_writer) {
+    while (count-- > 0) known = known << 1 | code_bit(interval, number >> count & 1, 0x8000, is_writer);
+    return known;
+}
+
 static inline void begin_reading(interval_t *interval) {
     for (int k = 0; k < 4; k++) shift_in(interval);
 }

@@ -34,7 +34,7 @@ static inline __attribute__((always_inline)) uint32_t ask(const ck_mixer *mixer,
     sum >>= 16;
     int32_t logit = sum > 2047 ? 2047 : sum < -2047 ? -2047 : (int32_t)sum;
     uint32_t probability = mixer->squash[logit + 2048];
-    bit = is_writer ? write_bit(interval, bit, probability) : read_bit(interval, probability);
+    bit = code_bit(interval, bit, probability, is_writer);
     int32_t miss = (int32_t)(bit << 16) - (int32_t)probability;
 #pragma clang loop unroll(full)
     for (int i = 0; i < inputs; i++) {

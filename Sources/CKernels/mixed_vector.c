@@ -22,7 +22,7 @@ CK_VECTOR static inline __attribute__((always_inline)) uint32_t ask(const ck_mix
     sum = sum > 2047 ? 2047 : sum;
     sum = sum < -2047 ? -2047 : sum;
     const uint32_t probability = mixer->squash[sum + 2048];
-    bit = is_writer ? write_bit(interval, bit, probability) : read_bit(interval, probability);
+    bit = code_bit(interval, bit, probability, is_writer);
     const int32_t miss = (int32_t)(bit << 16) - (int32_t)probability;
 
     const __m128i logits = _mm_setr_epi32(logit1, logit2, logit3, logit4);

@@ -22,13 +22,9 @@ WALK(uint32_t) walk_escape(const ck_mixer *mixer, interval_t *interval, uint32_t
     if (zeros == 0) return 1;
     look_at(&places, mixer->counters, 16 + zeros, 18 * 15 + last_width);
     look_above(&places, mixer->counters, 16 + zeros, 16 + zeros);
-    uint32_t value =
+    const uint32_t leading =
         2 | ask(mixer, interval, &places, ESCAPE_NODE, 30, number >> (zeros - 1) & 1, is_writer, has_previous);
-    for (uint32_t left = zeros - 1; left > 0; left--) {
-        uint32_t bit = number >> (left - 1) & 1;
-        value = value << 1 | (is_writer ? write_bit(interval, bit, 0x8000) : read_bit(interval, 0x8000));
-    }
-    return value;
+    return code_low_bits(interval, leading, number, zeros - 1, is_writer);
 }
 
 // How large a level is that isn't 0: one question a step up to 12, then an escape.

@@ -117,6 +117,13 @@ struct EncodedStream {
         if blocks.isEmpty, !isLast { output.append(varint: 0) }
     }
 
+    /// Bytes of the stream as it is written where nothing follows it: its head, and its blocks.
+    var writtenByteCount: Int {
+        var head: [UInt8] = []
+        writeHead(isLast: true, into: &head)
+        return head.count + byteCount
+    }
+
     /// Appends the stream, which nothing follows.
     func write(into output: inout [UInt8]) {
         writeHead(isLast: true, into: &output)

@@ -53,9 +53,7 @@ enum LevelPlan {
             stream = plan.encode(symbols, previous: previous, threads: threads)
         }
         // What suits short streams, or the few symbols of long ones.
-        var head: [UInt8] = []
-        stream.writeHead(isLast: true, into: &head)
-        let own = Double(head.count + stream.byteCount)
+        let own = Double(stream.writtenByteCount)
         var best = (coder: stream.coder, bytes: own)
         if let counted = CountedCode.coder(symbols, alphabet: alphabet, below: best.bytes) { best = counted }
         if let sample = GapCode.Sample(symbols) {

@@ -65,34 +65,38 @@ struct StreamPlan {
                 estimate = Double(groups.bytes)
             }
         }
+        if entropy == .best, isComplete, given == nil { considerWhole(sample, previous, counts: counts) }
+        // Noise isn't worth a coder's time for a saving of a few bytes in a thousand.
+        if alphabet <= 256, estimate >= Double(total) * 0.998 {
+            coder = .raw
+            mostBytes = .max
+        }
+    }
+
+    /// Takes what has to be tried on the whole stream, or looks at each of its symbols, if that takes fewer bytes.
+    private mutating func considerWhole(
+        _ symbols: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, counts: [Int]
+    ) {
+        let (total, alphabet) = (symbols.count, counts.count)
         // Zeros among zeros take mixed contexts an eighth of the time.
         let work = min(total, total / 8 + 8 * (total - counts[0]))
-        if entropy == .best, isComplete, given == nil, work <= StreamPlan.fewSymbols,
+        if work <= StreamPlan.fewSymbols,
             total <= StreamPlan.shortStream || isOrdered
-                || !isEven(sample, piece: total / 32, alphabet: alphabet)
+                || !isEven(symbols, piece: total / 32, alphabet: alphabet)
         {
-            let mixed = StreamPlan.mixed(sample, previous, isShort: work <= StreamPlan.shortStream)
+            let mixed = StreamPlan.mixed(symbols, previous, isShort: work <= StreamPlan.shortStream)
             if Double(mixed.bytes) < estimate {
                 (coder, blockSize) = (mixed.coder, mixed.blockSize)
                 estimate = Double(mixed.bytes)
             }
         }
-        if entropy == .best, isComplete, given == nil,
-            let counted = CountedCode.coder(sample, alphabet: alphabet, below: estimate)
-        {
+        if let counted = CountedCode.coder(symbols, alphabet: alphabet, below: estimate) {
             coder = counted.coder
             estimate = counted.bytes
             blockSize.log2 = BlockSize.smallest
         }
-        if entropy == .best, isComplete, given == nil, total - counts[0] <= GapCode.most,
-            let sample = GapCode.Sample(sample)
-        {
+        if total - counts[0] <= GapCode.most, let sample = GapCode.Sample(symbols) {
             consider(sample, alphabet: alphabet)
-        }
-        // Noise isn't worth a coder's time for a saving of a few bytes in a thousand.
-        if alphabet <= 256, estimate >= Double(total) * 0.998 {
-            coder = .raw
-            mostBytes = .max
         }
     }
 
@@ -143,9 +147,7 @@ struct StreamPlan {
             encodeBlocks(symbols, .mixed(usesPrevious: $0), blockSize, previous: previous, threads: 1)
         }
         let best = streams.min { $0.byteCount < $1.byteCount } ?? streams[0]
-        var head: [UInt8] = []
-        best.writeHead(isLast: true, into: &head)
-        return (best.coder, blockSize, best.byteCount + head.count)
+        return (best.coder, blockSize, best.writtenByteCount)
     }
 
     /// The model with the least estimated bytes, and those of the one without contexts.
