@@ -2,7 +2,6 @@ import ArgumentParser
 import CZstd
 import LCCheckpoint
 import Tensors
-import Training
 
 /// `varve bench codec`: the codec in memory, against memory bandwidth and zstd, in one run.
 struct CodecBench: ParsableCommand {
@@ -18,69 +17,56 @@ struct CodecBench: ParsableCommand {
             coding by --codec auto at the error that the plain encoding came to. Arithmetic is a loop in \
             registers: what a second core adds where no memory is read.
 
-            Example:
-              varve bench codec --json
+            Without files the deltas are the bench's own: 'training' has heavy tails, 'gaussian' is dense. With --base and --target \
+            they are those of your model: its Float32 tensors in order of their names, as one vector.
+
+            EXAMPLE: varve bench codec --json
+            EXAMPLE: varve bench codec --base step0.safetensors --target step1.safetensors
             """)
-    @Option(help: "Elements of the state.") var elements = 1 << 23
+    @Option(help: "Elements of the bench's own states; 8388608 by default.") var elements: Int?
+    @Option(help: "A model file (safetensors), to time its delta to --target.") var base: String?
+    @Option(help: "The model a step later: same tensors, same shapes.") var target: String?
     @Option(help: "Rounds.") var rounds = 9
     @Option(help: "Bits of promotion.") var bits = 3
     @Flag(help: "Print one JSON object.") var json = false
 
     func run() throws {
-        guard (1 << 12...1 << 28).contains(elements), (1...1000).contains(rounds), (1...16).contains(bits)
+        guard (1 << 12...1 << 28).contains(elements ?? ownElements), (1...1000).contains(rounds),
+            (1...16).contains(bits)
         else {
             throw CommandFailure(
                 "--elements is 4096 to 268435456, --rounds 1 to 1000, --bits 1 to 16",
                 exitCode: CommandFailure.usage)
         }
+        let deltas = try self.deltas()
         var cases: [String] = []
-        for workload in Workload.allCases {
-            let bench = CodecTrial(workload, elements: elements, bits: bits)
+        for delta in deltas {
+            let bench = CodecTrial(delta, bits: bits)
             for _ in 0..<rounds { bench.round() }
             cases.append(json ? bench.object : bench.text)
         }
-        let exact = ExactTrial(elements: min(elements, 1 << 22))
+        let exact = ExactTrial(BenchDelta(deltas[0], first: 1 << 22))
         print(
             json
                 ? jsonObject([
-                    ("elements", "\(elements)"), ("rounds", "\(rounds)"), ("bits", "\(bits)"),
+                    ("elements", "\(deltas[0].base.count)"), ("rounds", "\(rounds)"), ("bits", "\(bits)"),
                     ("workloads", "[\(cases.joined(separator: ", "))]"), ("exact", exact.object),
                 ]) : (cases + [exact.text]).joined(separator: "\n"))
     }
-}
 
-/// How the deltas of a step are spread.
-enum Workload: String, CaseIterable {
-    /// Heavy tails, as training has: few deltas reach the top exponents.
-    case training
-    /// Every element draws from one Gaussian: the densest that promotion meets.
-    case gaussian
-}
+    private var ownElements: Int { 1 << 23 }
 
-/// The floats that a bench is run on: the same in each run.
-struct BenchNumbers {
-    var generator = SplitMix64(seed: 1)
-    /// About a standard normal variable: twelve uniform ones.
-    mutating func normal() -> Float {
-        let (one, two) = (generator.next(), generator.next())
-        var sum: Float = -6
-        for shift in stride(from: UInt64(0), to: 60, by: 10) {
-            sum += Float((one >> shift) & 1023) / 1024 + Float((two >> shift) & 1023) / 1024
+    /// What is to be timed, at least one.
+    private func deltas() throws -> [BenchDelta] {
+        switch (base, target) {
+        case (nil, nil):
+            return Workload.allCases.map { BenchDelta($0, elements: elements ?? ownElements) }
+        case (let base?, let target?) where elements == nil:
+            return [try BenchDelta(base: base, target: target)]
+        default:
+            throw CommandFailure(
+                "--base and --target go together, and without --elements", exitCode: CommandFailure.usage)
         }
-        return sum
-    }
-
-    /// A state, and the one after a step.
-    static func states(_ workload: Workload, elements: Int) -> (base: [Float], target: [Float]) {
-        var numbers = BenchNumbers()
-        let base = (0..<elements).map { _ in numbers.normal() * 0.05 }
-        let target = base.map { value in
-            let unit = numbers.normal()
-            // The product of three is heavy-tailed, as a gradient of activations is.
-            let step = workload == .gaussian ? unit : unit * numbers.normal() * numbers.normal()
-            return value + 1e-3 * step
-        }
-        return (base, target)
     }
 }
 
@@ -111,9 +97,9 @@ struct Timings {
 private struct ExactTrial {
     private var figures: [(key: String, value: Double)] = []
 
-    init(elements: Int) {
-        let (base, target) = BenchNumbers.states(.training, elements: elements)
-        let raw = Double(4 * elements)
+    init(_ delta: BenchDelta) {
+        let (base, target) = (delta.base, delta.target)
+        let raw = Double(4 * base.count)
         let words = zip(base, target).map { $0.bitPattern ^ $1.bitPattern }
         let xored = words.withUnsafeBytes { Array($0) }
         let planes = (0..<4).flatMap { plane in

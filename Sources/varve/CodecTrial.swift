@@ -5,13 +5,13 @@ import LCCheckpoint
 import Synchronization
 import Tensors
 
-/// One workload, timed round after round.
+/// One delta, timed round after round.
 final class CodecTrial {
-    let workload: Workload
+    let delta: BenchDelta
     let bits: Int
     var timings = Timings()
-    private let base: [Float]
-    private let target: [Float]
+    private var base: [Float] { delta.base }
+    private var target: [Float] { delta.target }
     private var work: [Float]
     private var loop: [Float]
     private var packed: [UInt8]
@@ -20,13 +20,12 @@ final class CodecTrial {
     /// Of `auto` at the error of the plain encoding.
     private var autoBytes = 0
 
-    init(_ workload: Workload, elements: Int, bits: Int) {
-        self.workload = workload
+    init(_ delta: BenchDelta, bits: Int) {
+        self.delta = delta
         self.bits = bits
-        (base, target) = BenchNumbers.states(workload, elements: elements)
-        work = base
-        loop = base
-        packed = [UInt8](repeating: 0, count: ZSTD_compressBound(4 * elements))
+        work = delta.base
+        loop = delta.base
+        packed = [UInt8](repeating: 0, count: ZSTD_compressBound(4 * delta.base.count))
     }
 
     private func digest(_ state: [Float]) -> Digest {
@@ -204,10 +203,10 @@ final class CodecTrial {
 
     var object: String {
         jsonObject(
-            [("workload", jsonQuoted(workload.rawValue))] + figures.map { ($0.key, jsonNumber($0.value)) })
+            [("workload", jsonQuoted(delta.name))] + figures.map { ($0.key, jsonNumber($0.value)) })
     }
 
     var text: String {
-        (["\(workload.rawValue):"] + figures.map { "  \($0.key) \($0.value)" }).joined(separator: "\n")
+        (["\(delta.name):"] + figures.map { "  \($0.key) \($0.value)" }).joined(separator: "\n")
     }
 }
