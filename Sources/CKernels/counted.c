@@ -86,7 +86,7 @@ size_t ck_counted_encode(const uint16_t *symbols, size_t count, uint32_t alphabe
     if (capacity < CK_COUNTED_SPARE) return SIZE_MAX;
     tally_t tally = {.alphabet = alphabet};
     for (size_t i = 0; i < count; i++) tally.left[symbols[i]]++;
-    interval_t interval = {0, UINT32_MAX, 0, bytes, NULL, NULL};
+    interval_t interval = {.range = UINT32_MAX, .to = bytes};
     // A writer changes none.
     uint16_t *same = (uint16_t *)(uintptr_t)symbols;
     if (!walk(&interval, same, count, &tally, bytes + (capacity - CK_COUNTED_SPARE), true)) return SIZE_MAX;
@@ -95,7 +95,7 @@ size_t ck_counted_encode(const uint16_t *symbols, size_t count, uint32_t alphabe
 
 bool ck_counted_decode(const uint8_t *bytes, size_t length, uint32_t alphabet, uint16_t *symbols, size_t count) {
     tally_t tally = {.alphabet = alphabet};
-    interval_t interval = {0, UINT32_MAX, 0, NULL, bytes, bytes + length};
+    interval_t interval = {.range = UINT32_MAX, .from = bytes, .end = bytes + length};
     begin_reading(&interval);
     // Every byte was needed: nothing stands behind the last symbol.
     return walk(&interval, symbols, count, &tally, NULL, false) && interval.from == interval.end;

@@ -11,6 +11,8 @@ typedef struct {
     // What is read, and where bytes go or come from.
     uint32_t value;
     uint8_t *to;
+    // The last place from where there is room to write an element.
+    uint8_t *last;
     const uint8_t *from;
     const uint8_t *end;
 } interval_t;

@@ -51,28 +51,28 @@ void ck_mixer_begin(ck_mixer *mixer, bool has_previous) {
     for (size_t k = 0; k < CK_MIXED_COUNTERS; k++) mixer->counters[k] = 0x80000000u;
     for (size_t k = 0; k < CK_MIXED_WEIGHTS; k++) mixer->weights[k] = has_previous ? 19660 : 32768;
     mixer->fast = mixer->slow = mixer->last[0] = mixer->last[1] = mixer->last[2] = 0;
-    mixer->next = mixer->group_end = 0;
+    mixer->next = 0;
+    mixer->stretches = (ck_stretches){0};
     mixer->low = 0;
     mixer->range = UINT32_MAX;
 }
 
-size_t ck_mixed_encode(ck_mixer *mixer, const uint16_t *symbols, const uint8_t *previous, size_t count, size_t end,
-                       uint8_t *bytes) {
+size_t ck_mixed_encode(ck_mixer *mixer, const ck_sparse *block, uint32_t alphabet, uint8_t *bytes, size_t room) {
 #ifdef CK_VECTOR
-    if (ck_has_vectors()) return ck_mixed_encode_vector(mixer, symbols, previous, count, end, bytes);
+    if (ck_has_vectors()) return ck_mixed_encode_vector(mixer, block, alphabet, bytes, room);
 #endif
-    return encode(mixer, symbols, previous, count, end, bytes);
+    return encode(mixer, block, alphabet, bytes, room);
 }
 
 size_t ck_mixed_finish(const ck_mixer *mixer, uint8_t *bytes) {
-    const interval_t interval = {mixer->low, mixer->range, 0, NULL, NULL, NULL};
+    const interval_t interval = {.low = mixer->low, .range = mixer->range};
     return finish(&interval, bytes);
 }
 
-bool ck_mixed_decode(ck_mixer *mixer, const uint8_t *bytes, size_t length, const uint8_t *previous, uint32_t highest,
+bool ck_mixed_decode(ck_mixer *mixer, const uint8_t *bytes, size_t length, const uint8_t *previous, uint32_t alphabet,
                      uint16_t *symbols, size_t count) {
 #ifdef CK_VECTOR
-    if (ck_has_vectors()) return ck_mixed_decode_vector(mixer, bytes, length, previous, highest, symbols, count);
+    if (ck_has_vectors()) return ck_mixed_decode_vector(mixer, bytes, length, previous, alphabet, symbols, count);
 #endif
-    return decode(mixer, bytes, length, previous, highest, symbols, count);
+    return decode(mixer, bytes, length, previous, alphabet, symbols, count);
 }

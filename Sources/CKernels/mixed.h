@@ -4,19 +4,26 @@
 #include "CKernels.h"
 #include "dispatch.h"
 #include "interval.h"
+#include <string.h>
 
 // Questions about an element: 0 is it nonzero, 1 is it negative, 2 to 13 is it beyond 1 to 12, 14 bits of an escape, 15 is there a
-// nonzero in its group.
+// nonzero in its group, 0 again of a stretch of 64 or 512.
 #define NODES 16
 #define GROUP_NODE 15
 #define ESCAPE_NODE 14
 #define UNARY_END 13
 // Where the counters of the contexts of each kind begin.
-#define BASE1 (64 * NODES)
+#define BASE1 (72 * NODES)
 #define BASE2 (BASE1 + 16 * 18 * NODES)
 #define BASE3 (BASE2 + 5 * 9 * NODES)
+#define BASE4 (BASE3 + 4 * 18 * NODES)
+// Of each size of stretch: by what the last four were, by those that were zero since, twice by the frame before.
+#define STRETCH1 4
+#define STRETCH2 (STRETCH1 + 16 * 9)
+#define STRETCH3 (STRETCH2 + 2 * 18)
+#define STRETCH_CONTEXTS (STRETCH3 + 16 * 4)
 #define SEEN_MOST 255
-_Static_assert(CK_MIXED_COUNTERS == BASE3 + 4 * 18 * NODES, "counters of all contexts");
+_Static_assert(CK_MIXED_COUNTERS == BASE4 + 2 * STRETCH_CONTEXTS, "counters of all contexts");
 
 // Where the contexts at hand have their counters, the first node's of each.
 typedef struct {
@@ -48,10 +55,9 @@ static inline uint32_t level_of(uint32_t symbol) { return (symbol + 1) >> 1; }
 static inline uint32_t side_of(uint32_t symbol) { return symbol == 0 ? 1 : 2 * (symbol & 1); }
 
 #ifdef CK_VECTOR
-size_t ck_mixed_encode_vector(ck_mixer *mixer, const uint16_t *symbols, const uint8_t *previous, size_t count, size_t end,
-                              uint8_t *bytes);
+size_t ck_mixed_encode_vector(ck_mixer *mixer, const ck_sparse *block, uint32_t alphabet, uint8_t *bytes, size_t room);
 bool ck_mixed_decode_vector(ck_mixer *mixer, const uint8_t *bytes, size_t length, const uint8_t *previous,
-                            uint32_t highest, uint16_t *symbols, size_t count);
+                            uint32_t alphabet, uint16_t *symbols, size_t count);
 #endif
 
 #endif

@@ -52,13 +52,12 @@ CK_VECTOR static inline __attribute__((always_inline)) uint32_t ask(const ck_mix
 
 #include "mixed_walk.h"
 
-CK_VECTOR size_t ck_mixed_encode_vector(ck_mixer *mixer, const uint16_t *symbols, const uint8_t *previous, size_t count,
-                                        size_t end, uint8_t *bytes) {
-    return encode(mixer, symbols, previous, count, end, bytes);
+CK_VECTOR size_t ck_mixed_encode_vector(ck_mixer *mixer, const ck_sparse *block, uint32_t alphabet, uint8_t *bytes, size_t room) {
+    return encode(mixer, block, alphabet, bytes, room);
 }
 
 CK_VECTOR bool ck_mixed_decode_vector(ck_mixer *mixer, const uint8_t *bytes, size_t length, const uint8_t *previous,
-                                      uint32_t highest, uint16_t *symbols, size_t count) {
-    return decode(mixer, bytes, length, previous, highest, symbols, count);
+                                      uint32_t alphabet, uint16_t *symbols, size_t count) {
+    return decode(mixer, bytes, length, previous, alphabet, symbols, count);
 }
 #endif

@@ -10,43 +10,66 @@
 #define RAW 0x80000000u
 #define NOTHING 0xffffffffu
 
-size_t ck_mask_words(size_t count) { return 2 * (count / 64 + 3); }
-
-static void nonzero_plain(const uint16_t *symbols, size_t start, size_t count, uint64_t *words) {
-    for (size_t i = start; i < count; i++) words[i / 64] |= (uint64_t)(symbols[i] != 0) << (i % 64);
-}
+size_t ck_mask_words(size_t count) { return count / 64 + 3; }
 
 #ifdef CK_VECTOR
-CK_VECTOR static size_t nonzero_vector(const uint16_t *symbols, size_t count, uint64_t *words) {
+CK_VECTOR static size_t mask_vector(const uint16_t *symbols, size_t count, uint64_t *words) {
     size_t i = 0;
     for (; i + 64 <= count; i += 64) words[i / 64] = nonzero_of(symbols + i);
     return i;
 }
+
+CK_VECTOR static size_t mask_bytes_vector(const uint8_t *bytes, size_t count, uint64_t *words) {
+    const __m256i zero = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; i + 64 <= count; i += 64) {
+        __m256i one = _mm256_loadu_si256((const __m256i *)(bytes + i));
+        __m256i two = _mm256_loadu_si256((const __m256i *)(bytes + i + 32));
+        uint32_t low = ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(one, zero));
+        uint32_t high = ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(two, zero));
+        words[i / 64] = low | (uint64_t)high << 32;
+    }
+    return i;
+}
 #endif
 
-// A bit for each symbol that isn't zero, and zeros behind them.
-static void nonzero_mask(const uint16_t *symbols, size_t count, uint64_t *words) {
-    memset(words, 0, (count / 64 + 3) * sizeof *words);
-    size_t done = 0;
+void ck_mask(const uint16_t *symbols, size_t count, uint64_t *words) {
+    size_t i = 0;
 #ifdef CK_VECTOR
-    if (ck_has_vectors()) done = nonzero_vector(symbols, count, words);
+    if (ck_has_vectors()) i = mask_vector(symbols, count, words);
 #endif
-    nonzero_plain(symbols, done, count, words);
+    memset(words + i / 64, 0, (ck_mask_words(count) - i / 64) * sizeof *words);
+    for (; i < count; i++) words[i / 64] |= (uint64_t)(symbols[i] != 0) << (i % 64);
 }
 
-// Bits for the elements that the previous symbols make hot.
-static void hot_mask(const uint16_t *base, size_t count, uint64_t *words) {
-    if (base != NULL) nonzero_mask(base, count, words);
-    else memset(words, 0, (count / 64 + 3) * sizeof *words);
+void ck_mask_bytes(const uint8_t *bytes, size_t count, uint64_t *words) {
+    size_t i = 0;
+#ifdef CK_VECTOR
+    if (ck_has_vectors()) i = mask_bytes_vector(bytes, count, words);
+#endif
+    memset(words + i / 64, 0, (ck_mask_words(count) - i / 64) * sizeof *words);
+    for (; i < count; i++) words[i / 64] |= (uint64_t)(bytes[i] != 0) << (i % 64);
+}
+
+// What the previous symbols add to the context of an element.
+static inline uint32_t above_at(const ck_model *model, const uint8_t *above, size_t i, size_t count) {
+    if (above == NULL || !(model->uses_above || model->wide)) return 0;
+    uint32_t context = model->above[above[i]];
+    if (model->wide) context += (i > 0 && above[i - 1] != 0) + (i + 1 < count && above[i + 1] != 0);
+    return context;
+}
+
+// Which of 64 elements the previous symbols make hot, by the bits of these, and of the ones before and after them.
+static inline uint64_t hot_of(const ck_model *model, uint64_t before, uint64_t own, uint64_t after) {
+    uint64_t hot = model->uses_above ? own : 0;
+    if (model->wide) hot |= own << 1 | own >> 1 | before >> 63 | after << 63;
+    return hot;
 }
 
 // Goes through the elements that stand in a block: hot ones, and cold ones that aren't zero.
 typedef struct {
-    const uint64_t *own;
-    const uint64_t *above;
-    size_t count;
-    bool uses_left;
-    bool wide;
+    const ck_model *model;
+    const ck_sparse *block;
     size_t word;
     uint64_t events;
     uint64_t hot;
@@ -56,62 +79,79 @@ typedef struct {
 } walk_t;
 
 static inline void walk_word(walk_t *walk) {
-    uint64_t own = walk->own[walk->word], before = walk->word > 0 ? walk->own[walk->word - 1] : 0;
-    walk->hot = walk->above[walk->word];
-    if (walk->uses_left) walk->hot |= own << 1 | before >> 63;
-    if (walk->wide) walk->hot |= own << 2 | before >> 62;
+    const uint64_t *nonzero = walk->block->nonzero, *above = walk->block->before;
+    const size_t word = walk->word;
+    uint64_t own = nonzero[word], before = word > 0 ? nonzero[word - 1] : 0;
+    walk->hot = 0;
+    if (above != NULL) {
+        // The next word is another block's if this one ends here.
+        const bool is_last = (word + 1) * 64 >= walk->block->count;
+        walk->hot = hot_of(walk->model, word > 0 ? above[word - 1] : 0, above[word], is_last ? 0 : above[word + 1]);
+    }
+    if (walk->model->uses_left) walk->hot |= own << 1 | before >> 63;
+    if (walk->model->wide) walk->hot |= own << 2 | before >> 62;
     walk->events = walk->hot | own;
 }
 
-static walk_t walk_begin(const ck_model *model, const uint16_t *symbols, const uint16_t *base, size_t count,
-                         uint64_t *words) {
-    uint64_t *above = words + ck_mask_words(count) / 2;
-    nonzero_mask(symbols, count, words);
-    hot_mask(base, count, above);
-    walk_t walk = {words, above, count, model->uses_left, model->wide, 0, 0, 0, 0, 0};
+static walk_t walk_begin(const ck_model *model, const ck_sparse *block) {
+    walk_t walk = {model, block, 0, 0, 0, 0, 0};
     walk_word(&walk);
     return walk;
+}
+
+// Words that are looked at together.
+#define QUIET_WORDS 8
+
+// Nothing lies in some words, or so near to them that one of their elements could be hot.
+static inline bool are_quiet(const ck_sparse *block, size_t word) {
+    const uint64_t *own = block->nonzero + word, *above = block->before;
+    uint64_t any = own[-1] >> 62;
+    for (size_t k = 0; k < QUIET_WORDS; k++) any |= own[k];
+    if (above == NULL || any != 0) return any == 0;
+    any = above[word - 1] >> 63 | above[word + QUIET_WORDS] << 63;
+    for (size_t k = 0; k < QUIET_WORDS; k++) any |= above[word + k];
+    return any == 0;
 }
 
 // The next element, or SIZE_MAX. The caller sets run to 0 after a cold one.
 static inline size_t walk_next(walk_t *walk, bool *is_hot) {
     while (walk->events == 0) {
-        if (++walk->word * 64 >= walk->count) return SIZE_MAX;
+        walk->word++;
+        while ((walk->word + QUIET_WORDS) * 64 < walk->block->count && are_quiet(walk->block, walk->word))
+            walk->word += QUIET_WORDS;
+        if (walk->word * 64 >= walk->block->count) return SIZE_MAX;
         walk_word(walk);
     }
     uint32_t bit = (uint32_t)__builtin_ctzll(walk->events);
     walk->events &= walk->events - 1;
     size_t index = walk->word * 64 + bit;
-    if (index >= walk->count) return SIZE_MAX;
+    if (index >= walk->block->count) return SIZE_MAX;
     walk->run += index - walk->position;
     walk->position = index + 1;
     *is_hot = walk->hot >> bit & 1;
     return index;
 }
 
-static inline uint32_t context_at(const ck_model *model, const uint16_t *symbols, const uint16_t *base, size_t i) {
-    return context_of(model, i > 0 ? symbols[i - 1] : 0, i > 1 ? symbols[i - 2] : 0, base, i);
+static inline uint32_t symbol_at(const ck_sparse *block, size_t i) {
+    return block->nonzero[i / 64] >> (i % 64) & 1 ? block->symbols[i] : 0;
 }
 
-static inline size_t table_at(const ck_model *model, const uint16_t *symbols, const uint16_t *base, size_t i) {
-    return model->map[context_at(model, symbols, base, i)];
+static inline uint32_t context_at(const ck_model *model, const ck_sparse *block, size_t i) {
+    const uint32_t left = i > 0 ? symbol_at(block, i - 1) : 0, second = i > 1 ? symbol_at(block, i - 2) : 0;
+    return context_of(model, left, second, NULL, 0) + above_at(model, block->above, i, block->count);
 }
 
-void ck_count_sparse_contexts(const ck_model *model, const uint16_t *symbols, const uint8_t *above, size_t count,
-                              uint16_t *scratch, uint64_t *words, uint32_t *counts) {
-    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
-    walk_t walk = walk_begin(model, symbols, base, count, words);
+void ck_count_sparse_contexts(const ck_model *model, const ck_sparse *block, uint32_t *counts) {
+    walk_t walk = walk_begin(model, block);
     bool is_hot = false;
     size_t met = 0;
     for (size_t i; (i = walk_next(&walk, &is_hot)) != SIZE_MAX; met++)
-        counts[context_at(model, symbols, base, i) * model->alphabet + symbols[i]]++;
-    counts[0] += (uint32_t)(count - met);
+        counts[context_at(model, block, i) * model->alphabet + symbol_at(block, i)]++;
+    counts[0] += (uint32_t)(block->count - met);
 }
 
-void ck_count_runs(const ck_model *model, const uint16_t *symbols, const uint8_t *above, size_t count,
-                   uint16_t *scratch, uint64_t *words, uint32_t *tokens, uint32_t *extra_bits) {
-    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
-    walk_t walk = walk_begin(model, symbols, base, count, words);
+void ck_count_runs(const ck_model *model, const ck_sparse *block, uint32_t *tokens, uint32_t *extra_bits) {
+    walk_t walk = walk_begin(model, block);
     bool is_hot = false;
     while (walk_next(&walk, &is_hot) != SIZE_MAX) {
         if (is_hot) continue;
@@ -123,21 +163,19 @@ void ck_count_runs(const ck_model *model, const uint16_t *symbols, const uint8_t
     tokens[0]++;
 }
 
-uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const uint16_t *symbols, const uint8_t *above, size_t count,
-                          uint16_t *scratch, uint64_t *words, uint32_t *events, size_t event_capacity, uint8_t *buffer,
-                          size_t capacity) {
-    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
+uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const ck_sparse *block, uint32_t *events, size_t event_capacity,
+                                    uint8_t *buffer, size_t capacity) {
     const uint32_t tokens = model->tables * model->alphabet;
     const uint32_t cold = model->map[0] * model->alphabet;
     if (event_capacity < 8) return NULL;
     // The token stands before the hot elements that lie within its run, and is known only after them.
     size_t pending = 0, next = 3;
-    walk_t walk = walk_begin(model, symbols, base, count, words);
+    walk_t walk = walk_begin(model, block);
     bool is_hot = false;
     for (size_t i; (i = walk_next(&walk, &is_hot)) != SIZE_MAX;) {
         if (event_capacity - next < 8) return NULL;
         if (is_hot) {
-            events[next++] = (uint32_t)table_at(model, symbols, base, i) * model->alphabet + symbols[i];
+            events[next++] = model->map[context_at(model, block, i)] * model->alphabet + symbol_at(block, i);
             continue;
         }
         uint32_t extra, run = (uint32_t)walk.run;
@@ -145,7 +183,7 @@ uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const uint16_t *symbo
         uint32_t low = extra > 12 ? 12 : extra, high = extra - low;
         events[pending + 1] = low == 0 ? NOTHING : RAW | low << 16 | (run & ((1u << low) - 1));
         events[pending + 2] = high == 0 ? NOTHING : RAW | high << 16 | (run >> low & ((1u << high) - 1));
-        events[next] = cold + symbols[i];
+        events[next] = cold + block->symbols[i];
         pending = next + 1;
         next += 4;
         walk.run = 0;
@@ -174,20 +212,33 @@ uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const uint16_t *symbo
     return sink.next;
 }
 
-bool ck_decode_sparse(const ck_model *model, const uint8_t *bytes, size_t size, const uint8_t *above, size_t count,
-                      uint16_t *scratch, uint64_t *words, uint16_t *symbols) {
-    if (size % 2 != 0) return false;
-    const uint16_t *base = ck_above_contexts(model, above, count, scratch);
-    hot_mask(base, count, words);
-    memset(symbols, 0, count * sizeof *symbols);
+// A bit for each element that the previous symbols make hot.
+static void hot_words(const ck_model *model, const uint8_t *above, size_t count, uint64_t *words) {
+    if (above == NULL) return (void)memset(words, 0, ck_mask_words(count) * sizeof *words);
+    ck_mask_bytes(above, count, words);
+    uint64_t before = 0;
+    for (size_t word = 0; word * 64 < count; word++) {
+        // As it is done in place, what stood in the word before is kept.
+        const uint64_t own = words[word];
+        words[word] = hot_of(model, before, own, words[word + 1]);
+        before = own;
+    }
+}
+
+ptrdiff_t ck_decode_sparse(const ck_model *model, const uint8_t *bytes, size_t size, const uint8_t *above, size_t count,
+                           uint64_t *words, uint32_t *places, uint32_t *symbols) {
+    if (size % 2 != 0) return -1;
+    hot_words(model, above, count, words);
     reader_t reader = {{0, 0}, 0, {bytes, bytes + size}, false};
-    if (!read_state(&reader.states[0], &reader.source) || !read_state(&reader.states[1], &reader.source)) return false;
+    if (!read_state(&reader.states[0], &reader.source) || !read_state(&reader.states[1], &reader.source)) return -1;
     const uint16_t *run_slots = model->slots + (size_t)model->tables * CK_SCALE;
     const uint32_t *run_info = model->info + (size_t)model->tables * model->alphabet;
     const size_t cold = model->map[0];
     // What a symbol makes hot: the next element, and the one after it.
     const uint64_t reach = (model->uses_left ? 1 : 0) | (model->wide ? 2 : 0);
-    size_t run = next_run(&reader, run_slots, run_info);
+    size_t run = next_run(&reader, run_slots, run_info), found = 0;
+    // Behind the last symbol that isn't zero, and behind the one before that.
+    size_t behind = 0, behind2 = 0;
     for (size_t word = 0; word * 64 < count; word++) {
         uint32_t limit = count - word * 64 < 64 ? (uint32_t)(count - word * 64) : 64;
         uint32_t bit = 0;
@@ -199,24 +250,33 @@ bool ck_decode_sparse(const ck_model *model, const uint8_t *bytes, size_t size, 
             if (run < distance) {
                 bit += (uint32_t)run;
                 symbol = next_symbol(&reader, model->slots + cold * CK_SCALE, model->info + cold * model->alphabet);
-                if (symbol == 0) return false;
+                if (symbol == 0) return -1;
                 run = next_run(&reader, run_slots, run_info);
             } else {
                 run -= run == FOREVER ? 0 : distance;
                 bit += distance;
                 if (bit >= limit) break;
-                size_t table = table_at(model, symbols, base, word * 64 + bit);
+                const size_t i = word * 64 + bit;
+                const bool is_next = found > 0 && behind == i;
+                const uint32_t left = is_next ? symbols[found - 1] : 0;
+                const bool second = found > 0 && i > 0 && (is_next ? found > 1 && behind2 == i - 1 : behind == i - 1);
+                const uint32_t context = context_of(model, left, second, NULL, 0);
+                const size_t table = model->map[context + above_at(model, above, i, count)];
                 symbol = next_symbol(&reader, model->slots + table * CK_SCALE, model->info + table * model->alphabet);
             }
-            if (reader.failed) return false;
-            symbols[word * 64 + bit] = (uint16_t)symbol;
-            bit++;
+            if (reader.failed) return -1;
+            const size_t place = word * 64 + bit++;
             if (symbol == 0) continue;
+            places[found] = (uint32_t)place;
+            symbols[found++] = symbol;
+            behind2 = behind;
+            behind = place + 1;
             if (bit < 64) words[word] |= reach << bit;
             // What goes beyond this word; shifting by 64 isn't defined, and isn't needed below bit 63.
             if (bit >= 63) words[word + 1] |= reach >> (64 - bit);
         }
     }
-    return run == FOREVER && !reader.failed && reader.states[0] == LOWEST && reader.states[1] == LOWEST
+    const bool fits = run == FOREVER && !reader.failed && reader.states[0] == LOWEST && reader.states[1] == LOWEST
         && reader.source.next == reader.source.end;
+    return fits ? (ptrdiff_t)found : -1;
 }

@@ -31,6 +31,15 @@ enum BlockCoder: Sendable {
         }
     }
 
+    /// Of blocks' symbols those that are zero need not be there.
+    var takesNonzero: Bool {
+        switch self {
+        case .contexts(let model): model.isSparse
+        case .mixed: true
+        case .constant, .huffman, .raw, .groups, .gaps, .counted: false
+        }
+    }
+
     /// The bodies of one or two blocks that are listed by pieces.
     ///
     /// - Precondition: `takesLists`.
@@ -73,22 +82,20 @@ enum BlockCoder: Sendable {
     }
 
     /// Appends a block's body.
-    func encode(
-        _ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, scratch: BlockScratch,
-        into output: inout [UInt8]
-    ) {
+    ///
+    /// - Precondition: all symbols are there, unless `takesNonzero`.
+    func encode(_ block: SymbolView, scratch: BlockScratch, into output: inout [UInt8]) {
         switch self {
         case .constant: break
-        case .huffman(let code): code.encode(symbols, into: &output)
-        case .contexts(let model):
-            model.encode(symbols, previous: previous, scratch: scratch, into: &output)
-        case .raw: output.append(contentsOf: symbols.lazy.map { UInt8(truncatingIfNeeded: $0) })
+        case .huffman(let code): code.encode(block.dense, into: &output)
+        case .contexts(let model): model.encode(block, scratch: scratch, into: &output)
+        case .raw: output.append(contentsOf: block.dense.lazy.map { UInt8(truncatingIfNeeded: $0) })
         case .mixed(let usesPrevious):
-            output.append(contentsOf: MixedModel.encode(symbols, previous: usesPrevious ? previous : nil))
-        case .groups(let code): code.encode(symbols, scratch: scratch, into: &output)
-        case .gaps(let code): output += code.encode(symbols)
+            output += MixedModel.encode(block.sparse(usesPrevious: usesPrevious, words: scratch.words))
+        case .groups(let code): code.encode(block.dense, scratch: scratch, into: &output)
+        case .gaps(let code): output += code.encode(block.dense)
         case .counted(let alphabet):
-            output += CountedCode.encode(symbols, alphabet: alphabet, scratch: scratch)
+            output += CountedCode.encode(block.dense, alphabet: alphabet, scratch: scratch)
         }
     }
 }

@@ -4,6 +4,7 @@ import CKernels
 final class BlockScratch {
     let symbols: UnsafeMutableBufferPointer<UInt16>
     let contexts: UnsafeMutablePointer<UInt16>
+    /// Bits of symbols and of previous ones.
     let words: UnsafeMutablePointer<UInt64>
     private var eventBuffer = UnsafeMutableBufferPointer<UInt32>(start: nil, count: 0)
     private var byteBuffer = UnsafeMutableBufferPointer<UInt8>(start: nil, count: 0)
@@ -13,7 +14,7 @@ final class BlockScratch {
     init(count: Int) {
         symbols = .allocate(capacity: count)
         contexts = .allocate(capacity: count)
-        words = .allocate(capacity: ck_mask_words(count))
+        words = .allocate(capacity: 2 * ck_mask_words(count))
     }
 
     func events(_ count: Int) -> UnsafeMutablePointer<UInt32> {

@@ -4,8 +4,7 @@ import CKernels
 
 /// Counts of symbols by the widest contexts, and what follows from them for narrower ones.
 struct ContextSurvey {
-    let sample: UnsafeBufferPointer<UInt16>
-    let previous: UnsafePointer<UInt8>?
+    let sample: SymbolView
     let alphabet: Int
     private let widest: SymbolContexts
     /// Symbols that must be given a frequency in every table; empty when the sample is complete.
@@ -16,23 +15,26 @@ struct ContextSurvey {
     /// Of the widest contexts and of the symbols, those that occur: few where the stream is short.
     private let occurring: [Int]
     private let used: [Int]
-    let scratch: BlockScratch
+    private let scratch: BlockScratch
+    /// The sample where most of it is zero.
+    private let sparse: ck_sparse
 
     /// - Parameters:
     ///   - wholeCounts: of every symbol in the whole stream.
     ///   - blockSize: of the stream, if the sample is all of it.
     ///   - isBlind: the only context is none.
     init(
-        _ sample: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, counts wholeCounts: [Int],
-        blockSize: BlockSize?, isBlind: Bool
+        _ sample: SymbolView, counts wholeCounts: [Int], blockSize: BlockSize?, isBlind: Bool
     ) {
         self.sample = sample
-        self.previous = previous
         self.blockSize = blockSize
+        let previous = isBlind ? nil : sample.previous
         alphabet = wholeCounts.count
         present = blockSize == nil ? wholeCounts.map { $0 > 0 } : []
         scratch = BlockScratch(count: sample.count)
-        let symbols = histogram(sample, alphabet: alphabet)
+        let symbols =
+            blockSize == nil ? sample.histogram(0..<sample.count, alphabet: alphabet) : wholeCounts
+        sparse = sample.sparse(usesPrevious: previous != nil, words: scratch.words)
         used = symbols.indices.filter { symbols[$0] > 0 }
         if isBlind {
             widest = SymbolContexts(left: .none, above: .none, wide: false, usesPrevious: false)
@@ -49,14 +51,15 @@ struct ContextSurvey {
         }
         widest = SymbolContexts(left: classes, above: above, wide: true, usesPrevious: previous != nil)
         var tally = [UInt32](repeating: 0, count: widest.count * alphabet)
-        if let first = sample.baseAddress {
+        if let first = sample.symbols.baseAddress {
             let model = SymbolModel(
                 alphabet: alphabet, contexts: widest, map: [], tables: [], runs: nil, present: [])
-            let (memory, words) = (scratch.contexts, scratch.words)
-            let isSparse = 4 * symbols[0] > 3 * sample.count
+            let memory = scratch.contexts
+            let isSparse = sample.nonzero != nil || 4 * symbols[0] > 3 * sample.count
+            var own = sparse
             model.withKernel {
                 if isSparse {
-                    ck_count_sparse_contexts($0, first, previous, sample.count, memory, words, &tally)
+                    ck_count_sparse_contexts($0, &own, &tally)
                 } else {
                     ck_count_contexts($0, first, previous, sample.count, memory, &tally)
                 }
@@ -78,11 +81,11 @@ struct ContextSurvey {
         let sides: [SymbolClasses] =
             widest.left.count > 2 ? [.none, .zero, widest.left] : [.none, widest.left]
         for left in sides {
-            for above in previous == nil ? [.none] : sides {
+            for above in sparse.above == nil ? [.none] : sides {
                 for wide in [false, true] {
                     let contexts = SymbolContexts(
                         left: left, above: above, wide: wide,
-                        usesPrevious: previous != nil && (above.count > 1 || wide))
+                        usesPrevious: sparse.above != nil && (above.count > 1 || wide))
                     let sums = narrowed(contexts)
                     result.append((contexts, bits(sums.counts, sums.totals)))
                 }
@@ -189,16 +192,16 @@ extension ContextSurvey {
             let lane = range.count < 4096 ? range.count : (range.count + 3) / 4
             func note(_ index: Int, before: Int) {
                 guard range.contains(index) else { return }
-                var context = before > 0 ? Int(left[Int(sample[index - 1])]) : 0
-                if contexts.wide, before > 1, sample[index - 2] != 0 { context += 1 }
-                if contexts.usesPrevious, let previous {
+                var context = before > 0 ? Int(left[Int(sample.symbol(index - 1))]) : 0
+                if contexts.wide, before > 1, sample.symbol(index - 2) != 0 { context += 1 }
+                if contexts.usesPrevious, let previous = sample.previous {
                     context += Int(above[Int(previous[index])])
                     if contexts.wide {
                         context += index > range.lowerBound && previous[index - 1] != 0 ? 1 : 0
                         context += index + 1 < range.upperBound && previous[index + 1] != 0 ? 1 : 0
                     }
                 }
-                counts[context * used.count + places[Int(sample[index])]] += 1
+                counts[context * used.count + places[Int(sample.symbol(index))]] += 1
             }
             for start in stride(from: range.lowerBound, to: range.upperBound, by: lane) {
                 note(start, before: 0)
@@ -217,7 +220,7 @@ extension ContextSurvey {
     private func countRuns(_ contexts: SymbolContexts) -> (tokens: [UInt32], extraBits: UInt32) {
         var tokens = [UInt32](repeating: 0, count: Int(CK_RUN_TOKENS))
         var extra: UInt32 = 0
-        guard let first = sample.baseAddress else { return (tokens, extra) }
+        guard sample.count > 0 else { return (tokens, extra) }
         let model = SymbolModel(
             alphabet: alphabet, contexts: contexts, map: [], tables: [], runs: nil, present: [])
         let ranges =
@@ -225,11 +228,9 @@ extension ContextSurvey {
                 (0..<size.blocks(of: sample.count)).map { size.range($0, of: sample.count) }
             } ?? [0..<sample.count]
         for range in ranges {
-            model.withKernel {
-                ck_count_runs(
-                    $0, first + range.lowerBound, previous.map { $0 + range.lowerBound }, range.count,
-                    scratch.contexts, scratch.words, &tokens, &extra)
-            }
+            var block = sparse.block(range)
+            if !contexts.usesPrevious { (block.above, block.before) = (nil, nil) }
+            model.withKernel { ck_count_runs($0, &block, &tokens, &extra) }
         }
         return (tokens, extra)
     }
@@ -237,11 +238,9 @@ extension ContextSurvey {
 
 /// Whether symbols are as frequent in all pieces of a stream as chance would have it: zeros, and of the others the odd ones and
 /// some classes by size.
-func isEven(_ symbols: UnsafeBufferPointer<UInt16>, piece: Int, alphabet: Int) -> Bool {
+func isEven(_ symbols: SymbolView, piece: Int, alphabet: Int) -> Bool {
     let pieces = (0..<(symbols.count / piece)).map { index in
-        histogram(
-            UnsafeBufferPointer(rebasing: symbols[(index * piece)..<((index + 1) * piece)]),
-            alphabet: alphabet)
+        symbols.histogram((index * piece)..<((index + 1) * piece), alphabet: alphabet)
     }
     guard pieces.count > 1 else { return true }
     let whole = (0..<alphabet).map { symbol in pieces.reduce(0) { $0 + $1[symbol] } }

@@ -7,17 +7,17 @@ enum CountedCode {
     static let most = Int(CK_COUNTED_MOST)
     static let mostAlphabet = Int(CK_COUNTED_ALPHABET)
 
-    /// The coder of a whole stream, with the bytes that it takes, if it can be coded so and they are fewer than `limit`.
+    /// The coder of a whole stream, with its one block and the bytes that it takes, if it can be coded so and they are fewer than `limit`.
     static func coder(
         _ symbols: UnsafeBufferPointer<UInt16>, alphabet: Int, below limit: Double
-    ) -> (coder: BlockCoder, bytes: Double)? {
+    ) -> (coder: BlockCoder, body: [UInt8], bytes: Double)? {
         guard symbols.count <= most, alphabet > 1, alphabet <= mostAlphabet,
             entropyBits(histogram(symbols, alphabet: alphabet)) / 8 < limit
         else { return nil }
         let body = encode(symbols, alphabet: alphabet, scratch: BlockScratch(count: 0))
         // The stream's first byte.
         let bytes = Double(1 + body.count)
-        return bytes < limit ? (.counted(alphabet: alphabet), bytes) : nil
+        return bytes < limit ? (.counted(alphabet: alphabet), body, bytes) : nil
     }
 
     /// A block's body.

@@ -64,20 +64,25 @@ final class FewDeltas {
         (piece * pieceCount)..<min((piece + 1) * pieceCount, count)
     }
 
-    /// The symbols of some elements of one piece that isn't quantized yet.
-    func symbols(_ range: Range<Int>, byKey: [UInt16], into symbols: UnsafeMutablePointer<UInt16>) {
-        symbols.update(repeating: 0, count: range.count)
-        let piece = range.lowerBound / FewDeltas.pieceCount
-        let few = pieces[piece]
-        let start = range.lowerBound - piece * FewDeltas.pieceCount
-        var (low, high) = (0, few.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if Int(few.places[middle]) < start { low = middle + 1 } else { high = middle }
-        }
-        while low < few.count, Int(few.places[low]) < start + range.count {
-            symbols[Int(few.places[low]) - start] = byKey[Int(few.deltas[low] >> 23)]
-            low += 1
+    /// The symbols of some elements, in pieces that aren't quantized yet, as far as they aren't zero; their places, counted from `place`
+    /// on, are marked in `nonzero`.
+    func put(
+        _ range: Range<Int>, byKey: [UInt16], at place: Int, into symbols: UnsafeMutablePointer<UInt16>,
+        _ nonzero: UnsafeMutablePointer<UInt64>
+    ) {
+        for piece in (range.lowerBound / FewDeltas.pieceCount)..<pieces.count {
+            let few = pieces[piece]
+            let start = piece * FewDeltas.pieceCount
+            guard start < range.upperBound else { break }
+            for listed in few.first(
+                from: range.lowerBound - start)..<few.first(from: range.upperBound - start)
+            {
+                let symbol = byKey[Int(few.deltas[listed] >> 23)]
+                guard symbol != 0 else { continue }
+                let index = place + start + Int(few.places[listed]) - range.lowerBound
+                symbols[index] = symbol
+                nonzero[index / 64] |= 1 << UInt64(index % 64)
+            }
         }
     }
 
@@ -85,6 +90,18 @@ final class FewDeltas {
     func mark(_ piece: Int, in history: UnsafeMutablePointer<UInt8>) {
         let few = pieces[piece]
         for index in 0..<few.count { history[Int(few.places[index])] = UInt8(min(255, few.deltas[index])) }
+    }
+
+    /// The symbols of a piece that was quantized, as far as they aren't zero; their places are marked in `nonzero`.
+    func put(
+        _ piece: Int, into symbols: UnsafeMutablePointer<UInt16>, _ nonzero: UnsafeMutablePointer<UInt64>
+    ) {
+        let few = pieces[piece]
+        for index in 0..<few.count {
+            let place = Int(few.places[index])
+            symbols[place] = UInt16(few.deltas[index])
+            nonzero[place / 64] |= 1 << UInt64(place % 64)
+        }
     }
 
     /// The symbols of a piece that was quantized.
@@ -95,6 +112,18 @@ final class FewDeltas {
     }
 
     deinit { pieces.deallocate() }
+}
+
+extension ck_few {
+    /// The first that is listed whose place isn't before one.
+    fileprivate func first(from place: Int) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if Int(places[middle]) < place { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
 }
 
 extension Results<ck_ranges> {

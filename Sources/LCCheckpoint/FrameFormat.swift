@@ -2,7 +2,7 @@
 
 enum FrameFormat {
     static let magic: [UInt8] = [0x56, 0x4c, 0x43, 0x46]  // "VLCF"
-    static let version: UInt8 = 3
+    static let version: UInt8 = 4
     /// Magic, version, flags, length: what a frame's length can be read from.
     static let prefixBytes = 4 + 1 + 1 + 6
     static let checksumBytes = 8

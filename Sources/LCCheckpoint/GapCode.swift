@@ -22,11 +22,9 @@ struct GapCode: Hashable, Sendable {
         private var next = 0
 
         /// The symbols of a stream, if they are few.
-        init?(_ symbols: UnsafeBufferPointer<UInt16>) {
-            guard let first = symbols.baseAddress, ck_nonzero(first, symbols.count) <= GapCode.most else {
-                return nil
-            }
-            forEachNonzero(of: symbols) { append($0, $1) }
+        init?(_ symbols: SymbolView) {
+            guard symbols.nonzeroCount <= GapCode.most else { return nil }
+            symbols.forEachNonzero(in: 0..<symbols.count) { append($0, Int($1)) }
         }
 
         /// The deltas of a vector that were listed and have symbols.
@@ -91,7 +89,8 @@ struct GapCode: Hashable, Sendable {
     /// A block's body; of zeros alone there is none.
     func encode(_ symbols: UnsafeBufferPointer<UInt16>) -> [UInt8] {
         var events: [(index: Int, symbol: Int)] = []
-        forEachNonzero(of: symbols) { events.append(($0, $1)) }
+        let block = SymbolView(symbols, previous: nil)
+        block.forEachNonzero(in: 0..<block.count) { events.append(($0, Int($1))) }
         return encode(events)
     }
 
@@ -150,25 +149,6 @@ struct GapCode: Hashable, Sendable {
             throw .malformed("frame is damaged: bits after the gaps")
         }
         return SymbolList(places: places, symbols: symbols, count: found)
-    }
-}
-
-/// Calls `body` with the place of each symbol that isn't zero, and the symbol.
-private func forEachNonzero(of symbols: UnsafeBufferPointer<UInt16>, _ body: (Int, Int) -> Void) {
-    let raw = UnsafeRawBufferPointer(symbols)
-    var index = 0
-    while index < symbols.count {
-        // Most are zeros among zeros.
-        while index + 8 <= symbols.count,
-            raw.loadUnaligned(fromByteOffset: 2 * index, as: UInt64.self)
-                | raw.loadUnaligned(fromByteOffset: 2 * index + 8, as: UInt64.self) == 0
-        {
-            index += 8
-        }
-        for _ in 0..<min(8, symbols.count - index) {
-            if symbols[index] != 0 { body(index, Int(symbols[index])) }
-            index += 1
-        }
     }
 }
 

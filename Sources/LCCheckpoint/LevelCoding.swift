@@ -20,8 +20,7 @@ enum LevelPlan {
         _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?, threads: Int
     ) {
         self = counts.count > 1 ? .mixed : .constant
-        // Zeros among zeros take them an eighth of the time.
-        let work = min(symbols.count, symbols.count / 8 + 8 * (symbols.count - counts[0]))
+        let work = MixedModel.work(symbols.count, nonzero: symbols.count - counts[0])
         guard counts.count > 1, work > LevelPlan.shortCount, counts.count <= maximumAlphabet else { return }
         let (plan, isEven) = sampledPlan(symbols, counts: counts, previous: previous)
         // Where neither neighbours nor the frame before tell anything, and it is the same everywhere, there is nothing to mix.
@@ -47,7 +46,7 @@ enum LevelPlan {
             return EncodedStream(coder: .constant(0), blockSize: blockSize, blocks: [])
         case .mixed:
             stream = encodeBlocks(
-                symbols, .mixed(usesPrevious: previous != nil), blockSize, previous: previous,
+                SymbolView(symbols, previous: previous), .mixed(usesPrevious: previous != nil), blockSize,
                 threads: threads)
         case .tables(let plan):
             stream = plan.encode(symbols, previous: previous, threads: threads)
@@ -55,13 +54,15 @@ enum LevelPlan {
         // What suits short streams, or the few symbols of long ones.
         let own = Double(stream.writtenByteCount)
         var best = (coder: stream.coder, bytes: own)
-        if let counted = CountedCode.coder(symbols, alphabet: alphabet, below: best.bytes) { best = counted }
-        if let sample = GapCode.Sample(symbols) {
+        if let counted = CountedCode.coder(symbols, alphabet: alphabet, below: best.bytes) {
+            best = (counted.coder, counted.bytes)
+        }
+        if let sample = GapCode.Sample(SymbolView(symbols, previous: nil)) {
             let gaps = GapCode.best(sample, alphabet: alphabet)
             if gaps.bytes < best.bytes { best = (.gaps(gaps.code), gaps.bytes) }
         }
         guard best.bytes < own else { return stream }
-        return encodeBlocks(symbols, best.coder, blockSize, previous: nil, threads: 1)
+        return encodeBlocks(SymbolView(symbols, previous: nil), best.coder, blockSize, threads: 1)
     }
 }
 
@@ -87,14 +88,10 @@ private func sampledPlan(
         guard let previous else { continue }
         for place in 0..<piece { above[index * piece + place] = previous[start + place] }
     }
-    let plan = StreamPlan(
-        sample: UnsafeBufferPointer(sample),
-        previous: previous == nil ? nil : above.baseAddress.map { .init($0) },
-        isComplete: false, counts: counts, entropy: .best)
-    return (
-        plan,
-        isEven(UnsafeBufferPointer(sample), piece: min(piece, sample.count / 32), alphabet: counts.count)
-    )
+    let view = SymbolView(
+        UnsafeBufferPointer(sample), previous: previous == nil ? nil : above.baseAddress.map { .init($0) })
+    let plan = StreamPlan(sample: view, isComplete: false, counts: counts, entropy: .best)
+    return (plan, isEven(view, piece: min(piece, sample.count / 32), alphabet: counts.count))
 }
 
 /// Elements of a block that two coders are compared by: what a block takes is foretold by its first and second part of as many.
@@ -114,8 +111,8 @@ private func isSmaller(
         let counts = [probeCount, 2 * probeCount].map { count in
             var bytes: [UInt8] = []
             coder.encode(
-                UnsafeBufferPointer(rebasing: symbols[start..<(start + count)]),
-                previous: previous.map { $0 + start }, scratch: scratch, into: &bytes)
+                SymbolView(symbols, previous: previous)[start..<(start + count)], scratch: scratch,
+                into: &bytes)
             return bytes.count
         }
         return counts[0] + (size / probeCount - 1) * (counts[1] - counts[0])

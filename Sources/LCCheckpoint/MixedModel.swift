@@ -22,26 +22,25 @@ enum Level {
 enum MixedModel {
     /// Beyond this levels are told by how many bits they have.
     private static let unaryEnd = 13
-    /// Elements that are written at a time.
-    private static let step = 256
+    /// Bytes that are written at a time.
+    private static let step = 1 << 14
 
-    /// A block of levels; a reader needs the same previous symbols, which are clipped to 255.
-    static func encode(_ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?) -> [UInt8] {
-        guard let first = symbols.baseAddress else { return [] }
-        precondition(
-            symbols.allSatisfy { Level.magnitude($0) <= Level.maximum }, "levels are at most \(Level.maximum)"
-        )
-        let room = UnsafeMutablePointer<UInt8>.allocate(capacity: step * Int(CK_MIXED_ELEMENT) + 4)
+    /// A block of levels; a reader needs the same previous symbols.
+    static func encode(_ block: ck_sparse) -> [UInt8] {
+        guard block.count > 0 else { return [] }
+        var block = block
+        let room = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: step)
         defer { room.deallocate() }
+        guard let memory = room.baseAddress else { return [] }
         var bytes: [UInt8] = []
-        withMixer(hasPrevious: previous != nil) { mixer in
-            while mixer.next < symbols.count {
-                let end = min(mixer.next + step, symbols.count)
-                let count = ck_mixed_encode(&mixer, first, previous, symbols.count, end, room)
-                bytes.append(contentsOf: UnsafeBufferPointer(start: room, count: count))
+        withMixer(hasPrevious: block.above != nil) { mixer in
+            while mixer.next < block.count {
+                let count = ck_mixed_encode(
+                    &mixer, &block, UInt32(2 * Level.maximum + 1), memory, room.count)
+                precondition(count >= 0, "levels are at most \(Level.maximum)")
+                bytes.append(contentsOf: room[..<count])
             }
-            let count = ck_mixed_finish(&mixer, room)
-            bytes.append(contentsOf: UnsafeBufferPointer(start: room, count: count))
+            bytes.append(contentsOf: room[..<ck_mixed_finish(&mixer, memory)])
         }
         return bytes
     }
@@ -55,10 +54,9 @@ enum MixedModel {
             guard let first = symbols.baseAddress else { return body.isEmpty }
             return ck_mixed_decode(
                 &mixer, body.bindMemory(to: UInt8.self).baseAddress, body.count, previous,
-                UInt32(alphabet / 2), first, symbols.count)
+                UInt32(alphabet), first, symbols.count)
         }
-        // An even alphabet lacks the negative of its highest level.
-        guard fits, alphabet % 2 == 1 || symbols.allSatisfy({ Int($0) < alphabet }) else {
+        guard fits else {
             throw .malformed("frame is damaged: a level beyond its highest, or bytes after the last one")
         }
     }
@@ -76,12 +74,16 @@ enum MixedModel {
         return LogisticTables.shared.withPointers { squash, stretch, reciprocals in
             var mixer = ck_mixer(
                 counters: counters, weights: weights, squash: squash, stretch: stretch,
-                reciprocals: reciprocals, last: (0, 0, 0), fast: 0, slow: 0, group_end: 0, next: 0, low: 0,
-                range: 0)
+                reciprocals: reciprocals, last: (0, 0, 0), fast: 0, slow: 0, next: 0,
+                stretches: ck_stretches(),
+                low: 0, range: 0)
             ck_mixer_begin(&mixer, hasPrevious)
             return body(&mixer)
         }
     }
+
+    /// About the time that a stream takes, in symbols that don't lie among zeros: long stretches of these take next to none.
+    static func work(_ count: Int, nonzero: Int) -> Int { min(count, count / 64 + 16 * nonzero) }
 
     /// About the bits that symbols take if nothing is known of their order: those of the levels' classes, and the bits within them.
     static func bits(of counts: [Int]) -> Double {

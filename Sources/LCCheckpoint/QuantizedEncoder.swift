@@ -18,6 +18,14 @@ private struct BlockOutcome {
     var norm = 0.0
 }
 
+/// What is wanted of symbols that are listed.
+private enum WantedSymbols {
+    case none
+    /// Those that aren't zero, and where they are.
+    case nonzero
+    case all
+}
+
 /// Encodes a vector by buckets and updates the reconstructions.
 struct QuantizedEncoder {
     let vector: ScopeVector
@@ -55,9 +63,9 @@ struct QuantizedEncoder {
                 for (block, outcome) in zip(blocks, own) { outcomes[block] = outcome }
             }
         } else {
+            let wanted: WantedSymbols = few != nil && plan.coder.takesNonzero ? .nonzero : .all
             inParallel(blockCount, threads: threads) { block, worker in
-                outcomes[block] = encode(
-                    plan.blockSize.range(block, of: count), plan.coder, scratch: scratches[worker])
+                outcomes[block] = encode(block, of: plan, wanted, scratch: scratches[worker])
             }
         }
         try vector.failure.check()
@@ -83,12 +91,21 @@ struct QuantizedEncoder {
     }
 
     /// Quantizes and codes a block, piece by piece.
-    private func encode(_ block: Range<Int>, _ coder: BlockCoder, scratch: BlockScratch) -> BlockOutcome {
+    private func encode(
+        _ index: Int, of plan: StreamPlan, _ wanted: WantedSymbols, scratch: BlockScratch
+    ) -> BlockOutcome {
+        let block = plan.blockSize.range(index, of: vector.layout.count)
         let symbols = UnsafeMutableBufferPointer(rebasing: scratch.symbols[..<block.count])
-        var outcome = quantize(block, isListed: false, scratch: scratch)
-        coder.encode(
-            UnsafeBufferPointer(symbols), previous: previous.map { $0 + block.lowerBound }, scratch: scratch,
-            into: &outcome.body)
+        if wanted == .nonzero { scratch.words.update(repeating: 0, count: ck_mask_words(block.count)) }
+        var outcome = quantize(block, wanted, scratch: scratch)
+        let view = SymbolView(
+            UnsafeBufferPointer(symbols), previous: previous.map { $0 + block.lowerBound },
+            nonzero: wanted == .nonzero ? .init(scratch.words) : nil)
+        if let body = plan.body(of: index, view) {
+            outcome.body = body
+        } else {
+            plan.coder.encode(view, scratch: scratch, into: &outcome.body)
+        }
         return outcome
     }
 
@@ -96,7 +113,7 @@ struct QuantizedEncoder {
     private func encode(
         _ blocks: [Range<Int>], of few: FewDeltas, _ coder: BlockCoder, scratch: BlockScratch
     ) -> [BlockOutcome] {
-        var outcomes = blocks.map { quantize($0, isListed: true, scratch: scratch) }
+        var outcomes = blocks.map { quantize($0, .none, scratch: scratch) }
         let size = QuantizedEncoder.pieceCount
         let lists = blocks.map { block in
             let pieces = (block.lowerBound / size)...((block.upperBound - 1) / size)
@@ -108,15 +125,15 @@ struct QuantizedEncoder {
         return outcomes
     }
 
-    /// Quantizes a block, piece by piece; its symbols are left in `scratch`, or in the lists alone.
-    private func quantize(_ block: Range<Int>, isListed: Bool, scratch: BlockScratch) -> BlockOutcome {
+    /// Quantizes a block, piece by piece; its symbols are left in `scratch`, as far as they are wanted, and in the lists.
+    private func quantize(
+        _ block: Range<Int>, _ wanted: WantedSymbols, scratch: BlockScratch
+    ) -> BlockOutcome {
         var outcome = BlockOutcome()
-        guard let first = scratch.symbols.baseAddress else { return outcome }
         var next = digests.piece(from: block.lowerBound)
         for start in stride(from: block.lowerBound, to: block.upperBound, by: QuantizedEncoder.pieceCount) {
             let piece = start..<min(start + QuantizedEncoder.pieceCount, block.upperBound)
-            let own = first + (start - block.lowerBound)
-            quantize(piece, wantsSymbols: !isListed, scratch: scratch, into: own, &outcome)
+            quantize(piece, wanted, scratch: scratch, at: start - block.lowerBound, &outcome)
             digests.digest(from: &next, upTo: piece.upperBound)
         }
         return outcome
@@ -124,9 +141,10 @@ struct QuantizedEncoder {
 
     /// Quantizes a piece, and carries the elements that need it.
     private func quantize(
-        _ range: Range<Int>, wantsSymbols: Bool, scratch: BlockScratch,
-        into symbols: UnsafeMutablePointer<UInt16>, _ outcome: inout BlockOutcome
+        _ range: Range<Int>, _ wanted: WantedSymbols, scratch: BlockScratch, at start: Int,
+        _ outcome: inout BlockOutcome
     ) {
+        let symbols = scratch.symbols.baseAddress.unsafelyUnwrapped + start
         let count = range.count
         let room = scratch.floats(2 * count)
         // Lists know their targets.
@@ -137,7 +155,8 @@ struct QuantizedEncoder {
         if let few {
             sums = buckets.quantize(restored, count: count, &few.pieces[place])
             if let history { few.mark(place, in: history + range.lowerBound) }
-            if wantsSymbols || !sums.isFinite { few.spread(place, into: symbols) }
+            if wanted == .nonzero { few.put(place, into: symbols, scratch.words + start / 64) }
+            if wanted == .all || !sums.isFinite { few.spread(place, into: symbols) }
         } else {
             let live = target.unsafelyUnwrapped
             sums = buckets.quantize(live, restored, count: count, into: symbols)
@@ -210,7 +229,8 @@ private func recode(
         throw CodecError(.unreadable, "a state changed while it was encoded")
     }
     stream = encodeBlocks(
-        UnsafeBufferPointer(symbols), .huffman(huffman), stream.blockSize, previous: nil, threads: 1)
+        SymbolView(UnsafeBufferPointer(symbols), previous: nil), .huffman(huffman), stream.blockSize,
+        threads: 1)
 }
 
 /// If there are any their number and their bytes, so that they can be skipped; then each: the gap since the one

@@ -32,42 +32,35 @@ extension QuantizedEncoder {
         let share = Double(count - counts[0]) / Double(count)
         let ranges = sampleRanges(count, share: share, isSmallAlphabet: counts.count <= 16)
         let total = ranges.reduce(0) { $0 + $1.count }
-        let symbols = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: total)
-        let above = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: previous == nil ? 0 : total)
-        let room = UnsafeMutablePointer<Float>.allocate(capacity: 3 * sampleStep)
-        defer {
-            symbols.deallocate()
-            above.deallocate()
-            room.deallocate()
-        }
+        let room = SampleRoom(count: total, hasPrevious: previous != nil)
+        // Zeros among zeros need not be looked at; short streams are tried with coders that do.
+        let isSparse = few != nil && total > CountedCode.most
         var next = 0
         for range in ranges {
-            for start in stride(from: range.lowerBound, to: range.upperBound, by: sampleStep) {
-                let own = start..<min(start + sampleStep, range.upperBound)
-                if let first = symbols.baseAddress {
-                    sample(own, room, into: first + next + (start - range.lowerBound))
-                }
+            if let few {
+                few.put(range, byKey: buckets.symbolByKey, at: next, into: room.symbols, room.nonzero)
+            } else {
+                sample(range, room.floats, into: room.symbols + next)
             }
-            if let previous, let first = above.baseAddress {
-                (first + next).update(from: previous + range.lowerBound, count: range.count)
+            if let previous {
+                (room.previous + next).update(from: previous + range.lowerBound, count: range.count)
             }
             next += range.count
         }
+        if few != nil, !isSparse { room.clearZeros() }
+        let view = room.view(isSparse: isSparse)
         if let few, total < count {
             let expected = share * Double(total)
-            let met = Double(total - histogram(UnsafeBufferPointer(symbols), alphabet: counts.count)[0])
+            let met = Double(total - view.histogram(0..<total, alphabet: counts.count)[0])
             // Changes lie together, or are too few to be met.
             if expected < 64 || met < expected / 2 || met > 2 * expected { return listedPlan(few) }
         }
-        return StreamPlan(
-            sample: UnsafeBufferPointer(symbols),
-            previous: previous == nil ? nil : above.baseAddress.map { .init($0) },
-            isComplete: total == count, counts: counts, entropy: entropy)
+        return StreamPlan(sample: view, isComplete: total == count, counts: counts, entropy: entropy)
     }
 
     private var huffmanPlan: StreamPlan {
         StreamPlan(
-            sample: UnsafeBufferPointer(start: nil, count: 0), previous: nil, isComplete: false,
+            sample: SymbolView(UnsafeBufferPointer(start: nil, count: 0), previous: nil), isComplete: false,
             counts: buckets.counts, entropy: .huffman)
     }
 
@@ -107,16 +100,59 @@ extension QuantizedEncoder {
         return plan
     }
 
-    /// The symbols of some elements of one piece.
+    /// The symbols of some elements of a vector that isn't listed.
     private func sample(
         _ range: Range<Int>, _ room: UnsafeMutablePointer<Float>, into symbols: UnsafeMutablePointer<UInt16>
     ) {
-        if let few { return few.symbols(range, byKey: buckets.symbolByKey, into: symbols) }
-        let target = vector.target(range, room)
-        let live = vector.reconstruction(range, room + range.count).floats
-        // On a copy: the vector itself is changed later, block by block.
-        let copy = room + 2 * range.count
-        copy.update(from: live, count: range.count)
-        _ = buckets.quantize(target, copy, count: range.count, into: symbols)
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: sampleStep) {
+            let own = start..<min(start + sampleStep, range.upperBound)
+            let target = vector.target(own, room)
+            let live = vector.reconstruction(own, room + own.count).floats
+            // On a copy: the vector itself is changed later, block by block.
+            let copy = room + 2 * own.count
+            copy.update(from: live, count: own.count)
+            _ = buckets.quantize(
+                target, copy, count: own.count, into: symbols + (start - range.lowerBound))
+        }
+    }
+}
+
+/// Memory for what a plan is made from.
+private final class SampleRoom {
+    private let count: Int
+    private let hasPrevious: Bool
+    let symbols: UnsafeMutablePointer<UInt16>
+    /// At first no bit is set.
+    let nonzero: UnsafeMutablePointer<UInt64>
+    let previous: UnsafeMutablePointer<UInt8>
+    let floats: UnsafeMutablePointer<Float>
+
+    init(count: Int, hasPrevious: Bool) {
+        self.count = count
+        self.hasPrevious = hasPrevious
+        symbols = .allocate(capacity: count)
+        nonzero = .allocate(capacity: ck_mask_words(count))
+        nonzero.initialize(repeating: 0, count: ck_mask_words(count))
+        previous = .allocate(capacity: hasPrevious ? count : 0)
+        floats = .allocate(capacity: 3 * sampleStep)
+    }
+
+    /// Puts down the zeros.
+    func clearZeros() {
+        for index in 0..<count where nonzero[index / 64] >> UInt64(index % 64) & 1 == 0 { symbols[index] = 0 }
+    }
+
+    /// - Parameter isSparse: zeros may not be there.
+    func view(isSparse: Bool) -> SymbolView {
+        SymbolView(
+            UnsafeBufferPointer(start: symbols, count: count), previous: hasPrevious ? .init(previous) : nil,
+            nonzero: isSparse ? .init(nonzero) : nil, owner: self)
+    }
+
+    deinit {
+        symbols.deallocate()
+        nonzero.deallocate()
+        previous.deallocate()
+        floats.deallocate()
     }
 }

@@ -131,7 +131,7 @@ private struct BlockTask {
         block: Int, of frame: UnsafeRawBufferPointer, previous: UnsafePointer<UInt8>?
     ) throws(CodecError) {
         if let found = try decoder.decodeList(
-            block: block, of: frame, count: range.count, scratch: scratch)
+            block: block, of: frame, count: range.count, previous: previous, scratch: scratch)
         {
             return apply(found)
         }

@@ -114,10 +114,11 @@ struct BucketTable: Sendable {
 
     /// Appends what a reader needs to know of the values.
     func writeHead(into output: inout [UInt8]) {
-        output.append(varint: UInt64(values.count - 1))
+        let values = self.values.dropFirst()
+        output.append(varint: UInt64(values.count))
         var writer = BitWriter()
         var last: Int?
-        for value in values.dropFirst() {
+        for value in values {
             let rank = bucketRank(value)
             if let last {
                 writer.append(gamma: UInt64(rank - last))
@@ -125,7 +126,17 @@ struct BucketTable: Sendable {
                 writer.append(UInt64(rank), count: 9)
             }
             last = rank
-            writer.append(UInt64(value.significandBitPattern), count: Float.significandBitCount)
+        }
+        if let last = values.last {
+            // Deltas of fine numbers are multiples of what these are multiples of.
+            let digits = SignificandDigits(leastExponent: last.exponentBitPattern, values: values)
+            if values.count > 1 { writer.append(gamma: UInt64(1 + digits.zeros)) }
+            for value in values {
+                let count = digits.count(exponent: value.exponentBitPattern)
+                writer.append(
+                    UInt64(value.significandBitPattern) >> UInt64(Float.significandBitCount - count),
+                    count: count)
+            }
         }
         output += writer.finish()
     }
@@ -166,6 +177,40 @@ private func bucketRank(_ value: Float) -> Int {
     2 * (254 - Int(value.exponentBitPattern)) + (value.sign == .minus ? 1 : 0)
 }
 
+private func bucketExponent(_ rank: Int) -> UInt { UInt(254 - rank / 2) }
+
+/// How many bits of buckets' significands are told: those above the largest power of two that all values are multiples of.
+private struct SignificandDigits {
+    let leastExponent: UInt
+    /// Zeros at the end of a significand with the smallest exponent.
+    let zeros: Int
+
+    init(leastExponent: UInt, zeros: Int) {
+        self.leastExponent = leastExponent
+        self.zeros = zeros
+    }
+
+    /// For values with exponents that are none of them smaller. Of a single one all bits are told, which are as many as make whole bytes.
+    init(leastExponent: UInt, values: ArraySlice<Float>) {
+        guard values.count > 1 else {
+            self.init(leastExponent: leastExponent, zeros: 0)
+            return
+        }
+        let width = Float.significandBitCount
+        let zeros = values.map { value in
+            // The leading one isn't part of it.
+            let own = min(value.significandBitPattern.trailingZeroBitCount, width)
+            return Int(value.exponentBitPattern - leastExponent) + own
+        }
+        self.init(leastExponent: leastExponent, zeros: min(zeros.min() ?? 0, width))
+    }
+
+    func count(exponent: UInt) -> Int {
+        let width = Float.significandBitCount
+        return min(width, Int(exponent - leastExponent) + width - zeros)
+    }
+}
+
 /// The head of an `lc` scope: the value of each symbol.
 struct BucketValues {
     /// Buckets that can be: signs and exponents of what is finite and not below the least normal number.
@@ -180,17 +225,30 @@ struct BucketValues {
         let most = min(BucketValues.most, bits.map { 1 << $0 - 1 } ?? BucketValues.most)
         let count = try reader.count("bucket count", atMost: most)
         var bits = BitReader(reader.rest)
-        var rank = 0
+        var ranks: [Int] = []
         for index in 0..<count {
-            rank += Int(index == 0 ? try bits.read(9, "bucket") : try bits.gamma(below: 9, "bucket"))
-            guard rank < BucketValues.most else {
+            let more = Int(index == 0 ? try bits.read(9, "bucket") : try bits.gamma(below: 9, "bucket"))
+            ranks.append((ranks.last ?? 0) + more)
+            guard ranks[index] < BucketValues.most else {
                 throw .malformed("frame is damaged: a bucket below the smallest exponent")
             }
-            let significand = UInt32(try bits.read(Float.significandBitCount, "bucket"))
-            values.append(
-                Float(
-                    sign: rank % 2 == 0 ? .plus : .minus, exponentBitPattern: UInt(254 - rank / 2),
-                    significandBitPattern: significand))
+        }
+        if let last = ranks.last {
+            let zeros = count > 1 ? Int(try bits.gamma(below: 5, "bucket")) - 1 : 0
+            guard zeros <= Float.significandBitCount else {
+                throw .malformed("frame is damaged: \(zeros) zeros at the end of a significand")
+            }
+            let digits = SignificandDigits(leastExponent: bucketExponent(last), zeros: zeros)
+            for rank in ranks {
+                let exponent = bucketExponent(rank)
+                let count = digits.count(exponent: exponent)
+                let significand =
+                    UInt32(try bits.read(count, "bucket")) << UInt32(Float.significandBitCount - count)
+                values.append(
+                    Float(
+                        sign: rank % 2 == 0 ? .plus : .minus, exponentBitPattern: exponent,
+                        significandBitPattern: significand))
+            }
         }
         guard bits.paddingIsZero else { throw .malformed("frame is damaged: bits after the buckets") }
         _ = try reader.bytes(bits.bytesRead, "buckets")

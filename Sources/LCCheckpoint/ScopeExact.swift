@@ -158,8 +158,9 @@ private func encodePlanes(
             ck_plane(scratch.words, range.count, UInt32(plane), first)
             var body: [UInt8] = []
             plans[plane].coder.encode(
-                UnsafeBufferPointer(symbols),
-                previous: plane == memory.width - 1 ? nil : .init(scratch.above),
+                SymbolView(
+                    UnsafeBufferPointer(symbols),
+                    previous: plane == memory.width - 1 ? nil : .init(scratch.above)),
                 scratch: scratch.block, into: &body)
             bodies.change(block) { $0[plane] = body }
             ck_clip(first, range.count, scratch.above)
@@ -264,7 +265,8 @@ private func planePlan(
     }
     ck_plane(scratch.words, total, UInt32(plane), first)
     return StreamPlan(
-        sample: UnsafeBufferPointer(start: first, count: total), previous: isTop ? nil : .init(scratch.above),
+        sample: SymbolView(
+            UnsafeBufferPointer(start: first, count: total), previous: isTop ? nil : .init(scratch.above)),
         isComplete: total == count, counts: counts, entropy: entropy, blockSize: blockSize)
 }
 

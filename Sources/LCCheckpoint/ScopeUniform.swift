@@ -42,7 +42,8 @@ private struct UniformAttempt {
             ? LevelPlan(own, counts: ownCounts, previous: previous, threads: threads)
             : .tables(
                 StreamPlan(
-                    sample: own, previous: previous, isComplete: true, counts: ownCounts, entropy: .best))
+                    sample: SymbolView(own, previous: previous), isComplete: true, counts: ownCounts,
+                    entropy: .best))
         return plan.encode(own, alphabet: ownCounts.count, previous: previous, threads: threads)
     }
 }

@@ -31,19 +31,21 @@ struct StreamDecoder: Sendable {
     }
 
     /// Reads one block of a frame as a list of what isn't zero; nil where the coder doesn't lend itself to it.
+    ///
+    /// - Parameter previous: the previous frame's symbols of the same elements.
     func decodeList(
-        block: Int, of frame: UnsafeRawBufferPointer, count: Int, scratch: BlockScratch
+        block: Int, of frame: UnsafeRawBufferPointer, count: Int, previous: UnsafePointer<UInt8>?,
+        scratch: BlockScratch
     ) throws(CodecError) -> SymbolList? {
         switch coder {
         case .constant(0):
             let nothing = scratch.events(1)
             return SymbolList(places: nothing, symbols: nothing, count: 0)
-        case .contexts(let model) where model.takesLists:
-            return try model.decode(
-                UnsafeRawBufferPointer(rebasing: frame[stream.bodies[block]]), count: count, scratch: scratch)
+        case .contexts(let model) where model.isSparse:
+            return try model.decodeSparse(
+                body(block, of: frame), count: count, previous: try needed(previous), scratch: scratch)
         case .gaps(let code):
-            return try code.decode(
-                UnsafeRawBufferPointer(rebasing: frame[stream.bodies[block]]), count: count, scratch: scratch)
+            return try code.decode(body(block, of: frame), count: count, scratch: scratch)
         case .constant, .contexts, .huffman, .raw, .mixed, .groups, .counted: return nil
         }
     }
@@ -57,28 +59,24 @@ struct StreamDecoder: Sendable {
         block: Int, of frame: UnsafeRawBufferPointer, previous: UnsafePointer<UInt8>?, scratch: BlockScratch,
         into symbols: UnsafeMutableBufferPointer<UInt16>
     ) throws(CodecError) {
-        if case .constant(let symbol) = coder { return symbols.update(repeating: symbol) }
-        let body = UnsafeRawBufferPointer(rebasing: frame[stream.bodies[block]])
-        switch coder {
-        case .constant: break
-        case .huffman(let decoder): try decoder.decode(body, into: symbols)
-        case .groups(let decoder): try decoder.decode(body, scratch: scratch, into: symbols)
-        case .gaps(let code):
-            let found = try code.decode(body, count: symbols.count, scratch: scratch)
+        if let found = try decodeList(
+            block: block, of: frame, count: symbols.count, previous: previous, scratch: scratch)
+        {
             symbols.update(repeating: 0)
             for index in 0..<found.count { symbols[Int(found.places[index])] = UInt16(found.symbols[index]) }
+            return
+        }
+        if case .constant(let symbol) = coder { return symbols.update(repeating: symbol) }
+        let body = body(block, of: frame)
+        switch coder {
+        case .constant, .gaps: break
+        case .huffman(let decoder): try decoder.decode(body, into: symbols)
+        case .groups(let decoder): try decoder.decode(body, scratch: scratch, into: symbols)
         case .contexts(let model):
-            if stream.usesPrevious, previous == nil {
-                throw CodecError(.baseMismatch, "the frame needs the symbols of the frame before it")
-            }
-            try model.decode(body, previous: previous, scratch: scratch, into: symbols)
+            try model.decode(body, previous: try needed(previous), scratch: scratch, into: symbols)
         case .mixed:
-            if stream.usesPrevious, previous == nil {
-                throw CodecError(.baseMismatch, "the frame needs the symbols of the frame before it")
-            }
             try MixedModel.decode(
-                body, alphabet: stream.alphabet, previous: stream.usesPrevious ? previous : nil, into: symbols
-            )
+                body, alphabet: stream.alphabet, previous: try needed(previous), into: symbols)
         case .counted: try CountedCode.decode(body, alphabet: stream.alphabet, into: symbols)
         case .raw:
             guard body.count == symbols.count else {
@@ -93,6 +91,19 @@ struct StreamDecoder: Sendable {
                 throw .malformed("frame is damaged: raw symbol \(most) of an alphabet of \(stream.alphabet)")
             }
         }
+    }
+
+    private func body(_ block: Int, of frame: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: frame[stream.bodies[block]])
+    }
+
+    /// The previous symbols, if the stream uses them.
+    private func needed(_ previous: UnsafePointer<UInt8>?) throws(CodecError) -> UnsafePointer<UInt8>? {
+        guard stream.usesPrevious else { return nil }
+        guard let previous else {
+            throw CodecError(.baseMismatch, "the frame needs the symbols of the frame before it")
+        }
+        return previous
     }
 }
 

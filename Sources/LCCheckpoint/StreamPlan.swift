@@ -13,16 +13,18 @@ struct StreamPlan {
     private(set) var estimate = 0.0
     /// Contexts, and so the symbols' order, tell something.
     private(set) var isOrdered = false
+    /// Of a complete sample the blocks, where coding them told what they take, and the sample.
+    private var coded: [[UInt8]] = []
+    private var sample: SymbolView?
 
     /// - Parameters:
     ///   - sample: symbols to learn from; pieces of the stream end to end.
-    ///   - previous: the previous frame's symbols of the same elements.
     ///   - isComplete: the sample is the whole stream.
     ///   - counts: of every symbol in the whole stream.
     ///   - blockSize: that of the stream's blocks, if it is given: what a complete sample shows of contexts holds for no other.
     init(
-        sample: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, isComplete: Bool, counts: [Int],
-        entropy: CodecSettings.Entropy, blockSize given: BlockSize? = nil
+        sample: SymbolView, isComplete: Bool, counts: [Int], entropy: CodecSettings.Entropy,
+        blockSize given: BlockSize? = nil
     ) {
         let alphabet = counts.count
         var (total, used) = (0, 0)
@@ -53,7 +55,7 @@ struct StreamPlan {
             given ?? BlockSize(symbols: total, estimatedBytes: min(estimate, entropyBits(counts) / 8))
         if entropy != .huffman {
             let best = StreamPlan.best(
-                sample, previous, isComplete: isComplete, counts: counts, blockSize: blockSize, total: total,
+                sample, isComplete: isComplete, counts: counts, blockSize: blockSize, total: total,
                 isQuick: entropy == .quick)
             take(best.model, bytes: best.bytes)
             isOrdered = best.bytes < StreamPlan.tolerance * best.plainBytes
@@ -65,48 +67,64 @@ struct StreamPlan {
                 estimate = Double(groups.bytes)
             }
         }
-        if entropy == .best, isComplete, given == nil { considerWhole(sample, previous, counts: counts) }
+        if entropy == .best, isComplete, given == nil { considerWhole(sample, counts: counts) }
         // Noise isn't worth a coder's time for a saving of a few bytes in a thousand.
         if alphabet <= 256, estimate >= Double(total) * 0.998 {
             coder = .raw
+            coded = []
             mostBytes = .max
         }
     }
 
     /// Takes what has to be tried on the whole stream, or looks at each of its symbols, if that takes fewer bytes.
-    private mutating func considerWhole(
-        _ symbols: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, counts: [Int]
-    ) {
+    private mutating func considerWhole(_ symbols: SymbolView, counts: [Int]) {
         let (total, alphabet) = (symbols.count, counts.count)
-        // Zeros among zeros take mixed contexts an eighth of the time.
-        let work = min(total, total / 8 + 8 * (total - counts[0]))
-        if work <= StreamPlan.fewSymbols,
+        let work = MixedModel.work(total, nonzero: total - counts[0])
+        let limit =
+            total <= StreamPlan.fewSymbols
+            ? StreamPlan.fewSymbols : max(StreamPlan.fewSymbols / 4, total / 32)
+        if work <= limit,
             total <= StreamPlan.shortStream || isOrdered
                 || !isEven(symbols, piece: total / 32, alphabet: alphabet)
         {
-            let mixed = StreamPlan.mixed(symbols, previous, isShort: work <= StreamPlan.shortStream)
-            if Double(mixed.bytes) < estimate {
-                (coder, blockSize) = (mixed.coder, mixed.blockSize)
+            let mixed = StreamPlan.mixed(symbols, isShort: work <= StreamPlan.shortStream)
+            // They take longer to read, too, which a few bytes in a hundred aren't worth.
+            if Double(mixed.bytes) < (total <= StreamPlan.fewSymbols ? 1 : 0.97) * estimate {
+                (coder, blockSize) = (mixed.stream.coder, mixed.stream.blockSize)
+                (coded, sample) = (mixed.stream.blocks, symbols)
                 estimate = Double(mixed.bytes)
             }
         }
-        if let counted = CountedCode.coder(symbols, alphabet: alphabet, below: estimate) {
+        if total <= CountedCode.most,
+            let counted = CountedCode.coder(symbols.dense, alphabet: alphabet, below: estimate)
+        {
             coder = counted.coder
+            (coded, sample) = ([counted.body], symbols)
             estimate = counted.bytes
             blockSize.log2 = BlockSize.smallest
         }
-        if total - counts[0] <= GapCode.most, let sample = GapCode.Sample(symbols) {
-            consider(sample, alphabet: alphabet)
-        }
+        if let sample = GapCode.Sample(symbols) { consider(sample, alphabet: alphabet) }
     }
 
     /// Codes the stream, by Huffman's code if the sample misled.
     func encode(
         _ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, threads: Int
     ) -> EncodedStream {
-        let stream = encodeBlocks(symbols, coder, blockSize, previous: previous, threads: threads)
+        let view = SymbolView(symbols, previous: previous)
+        let stream =
+            sample?.count == view.count && sample?.hasSameSymbols(as: view) == true && !coded.isEmpty
+            ? EncodedStream(coder: coder, blockSize: blockSize, blocks: coded)
+            : encodeBlocks(view, coder, blockSize, threads: threads)
         guard let huffman, stream.byteCount > mostBytes else { return stream }
-        return encodeBlocks(symbols, .huffman(huffman), blockSize, previous: nil, threads: threads)
+        return encodeBlocks(
+            SymbolView(symbols, previous: nil), .huffman(huffman), blockSize, threads: threads)
+    }
+
+    /// The body of a block whose symbols were coded when the plan was made, and are still the same.
+    func body(of block: Int, _ symbols: SymbolView) -> [UInt8]? {
+        guard coded.indices.contains(block), let sample else { return nil }
+        let range = blockSize.range(block, of: sample.count)
+        return range.count == symbols.count && sample[range].hasSameSymbols(as: symbols) ? coded[block] : nil
     }
 
     /// Takes a model if it takes fewer bytes.
@@ -121,6 +139,7 @@ struct StreamPlan {
         let gaps = GapCode.best(sample, alphabet: alphabet)
         guard gaps.bytes < estimate else { return }
         coder = .gaps(gaps.code)
+        coded = []
         estimate = gaps.bytes
     }
 
@@ -129,8 +148,8 @@ struct StreamPlan {
     /// Below this a coder's time doesn't matter.
     private static let manySymbols = 1 << 16
 
-    /// Up to here mixed contexts, which take some ten nanoseconds a symbol, are tried as well. They learn as they go, so there is no head
-    /// to pay for, which is much of what a small tensor takes.
+    /// Up to here mixed contexts, which take some ten nanoseconds a symbol, are tried as well: they learn as they go, so there is no head
+    /// to pay for, which is much of what a small tensor takes. Of a longer stream where that takes no longer than finding its symbols.
     private static let fewSymbols = 1 << BlockSize.mixedLog2
     /// Beyond this only where the symbols' order tells something: where it doesn't, there is nothing to mix.
     private static let shortStream = 1 << 14
@@ -138,26 +157,26 @@ struct StreamPlan {
     /// What mixed contexts take, with the symbols of the frame before or without. Where these tell nothing a long stream learns to do
     /// without them, and only a short one is worth both attempts.
     private static func mixed(
-        _ symbols: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, isShort: Bool
-    ) -> (coder: BlockCoder, blockSize: BlockSize, bytes: Int) {
+        _ symbols: SymbolView, isShort: Bool
+    ) -> (stream: EncodedStream, bytes: Int) {
         var blockSize = BlockSize(symbols: symbols.count, estimatedBytes: 0)
         blockSize.log2 = BlockSize.mixedLog2
-        let attempts = previous == nil ? [false] : isShort ? [false, true] : [true]
+        let attempts = symbols.previous == nil ? [false] : isShort ? [false, true] : [true]
         let streams = attempts.map {
-            encodeBlocks(symbols, .mixed(usesPrevious: $0), blockSize, previous: previous, threads: 1)
+            encodeBlocks(symbols, .mixed(usesPrevious: $0), blockSize, threads: 1)
         }
         let best = streams.min { $0.byteCount < $1.byteCount } ?? streams[0]
-        return (best.coder, blockSize, best.writtenByteCount)
+        return (best, best.writtenByteCount)
     }
 
     /// The model with the least estimated bytes, and those of the one without contexts.
     private static func best(
-        _ sample: UnsafeBufferPointer<UInt16>, _ previous: UnsafePointer<UInt8>?, isComplete: Bool,
-        counts: [Int], blockSize: BlockSize, total: Int, isQuick: Bool
+        _ sample: SymbolView, isComplete: Bool, counts: [Int], blockSize: BlockSize, total: Int,
+        isQuick: Bool
     ) -> (model: SymbolModel, bytes: Double, plainBytes: Double) {
         // What isn't in an incomplete sample may occur all the same, if it occurs at all.
         let survey = ContextSurvey(
-            sample, previous, counts: counts, blockSize: isComplete ? blockSize : nil, isBlind: isQuick)
+            sample, counts: counts, blockSize: isComplete ? blockSize : nil, isBlind: isQuick)
         let candidates = survey.candidates().sorted { $0.bits < $1.bits }
         guard let plainest = candidates.first(where: { $0.contexts.count == 1 }) else {
             preconditionFailure("there is always the model without contexts")
@@ -191,13 +210,12 @@ func encodeSymbols(
     previous: UnsafePointer<UInt8>? = nil, threads: Int = 1, into output: inout [UInt8]
 ) {
     let plan = StreamPlan(
-        sample: symbols, previous: previous, isComplete: true, counts: counts, entropy: entropy)
+        sample: SymbolView(symbols, previous: previous), isComplete: true, counts: counts, entropy: entropy)
     plan.encode(symbols, previous: previous, threads: threads).write(into: &output)
 }
 
 func encodeBlocks(
-    _ symbols: UnsafeBufferPointer<UInt16>, _ coder: BlockCoder, _ blockSize: BlockSize,
-    previous: UnsafePointer<UInt8>?, threads: Int
+    _ symbols: SymbolView, _ coder: BlockCoder, _ blockSize: BlockSize, threads: Int
 ) -> EncodedStream {
     let count = blockSize.blocks(of: symbols.count)
     let bodies = Results<[UInt8]>(count: count, [])
@@ -207,9 +225,7 @@ func encodeBlocks(
     inParallel(count, threads: threads) { block, worker in
         let range = blockSize.range(block, of: symbols.count)
         var body: [UInt8] = []
-        coder.encode(
-            UnsafeBufferPointer(rebasing: symbols[range]), previous: previous.map { $0 + range.lowerBound },
-            scratch: scratches[worker], into: &body)
+        coder.encode(symbols[range], scratch: scratches[worker], into: &body)
         bodies[block] = body
     }
     return EncodedStream(coder: coder, blockSize: blockSize, blocks: bodies.all)

@@ -225,30 +225,27 @@ struct SymbolModel: Sendable {
     }
 
     /// Appends a block's body; a sparse block of zeros has none.
-    func encode(
-        _ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, scratch: BlockScratch,
-        into output: inout [UInt8]
-    ) {
-        guard let first = symbols.baseAddress else { return }
-        let count = symbols.count
-        let above = contexts.usesPrevious ? previous : nil
+    func encode(_ block: SymbolView, scratch: BlockScratch, into output: inout [UInt8]) {
+        guard let first = block.symbols.baseAddress else { return }
+        let count = block.count
         withKernel { model in
             guard isSparse else {
+                precondition(block.nonzero == nil, "dense blocks need every symbol")
+                let above = contexts.usesPrevious ? block.previous : nil
                 let capacity = 2 * count + 16
                 let buffer = scratch.bytes(capacity)
                 let start = ck_encode_dense(model, first, above, count, scratch.contexts, buffer, capacity)
                 return output.append(
                     contentsOf: UnsafeBufferPointer(start: start, count: buffer + capacity - start))
             }
-            guard ck_any(first, count) else { return }
+            var own = block.sparse(usesPrevious: contexts.usesPrevious, words: scratch.words)
+            guard own.hasNonzero else { return }
             var events = max(4 * 16_384, count / 2)
             while true {
                 let capacity = 4 * events + 16
                 let buffer = scratch.bytes(capacity)
                 let start = ck_encode_sparse(
-                    model, first, above, count, scratch.contexts, scratch.words, scratch.events(events),
-                    events,
-                    buffer, capacity)
+                    model, &own, scratch.events(events), events, buffer, capacity)
                 if let start {
                     return output.append(
                         contentsOf: UnsafeBufferPointer(start: start, count: buffer + capacity - start))
@@ -258,28 +255,42 @@ struct SymbolModel: Sendable {
         }
     }
 
-    /// Reads a block's body.
+    /// Reads a dense block's body.
     func decode(
         _ body: UnsafeRawBufferPointer, previous: UnsafePointer<UInt8>?, scratch: BlockScratch,
         into symbols: UnsafeMutableBufferPointer<UInt16>
     ) throws(CodecError) {
-        guard let first = symbols.baseAddress else {
-            guard body.isEmpty else { throw .malformed("frame is damaged: a block of nothing has bytes") }
+        guard let first = symbols.baseAddress, let bytes = body.bindMemory(to: UInt8.self).baseAddress else {
+            guard body.isEmpty, symbols.isEmpty else { throw doesNotHold(symbols.count) }
             return
         }
-        let above = contexts.usesPrevious ? previous : nil
-        let count = symbols.count
-        let fits = withKernel { model in
-            guard let bytes = body.bindMemory(to: UInt8.self).baseAddress, !body.isEmpty else {
-                symbols.update(repeating: 0)
-                return isSparse
-            }
-            return isSparse
-                ? ck_decode_sparse(
-                    model, bytes, body.count, above, count, scratch.contexts, scratch.words, first)
-                : ck_decode_dense(model, bytes, body.count, above, count, scratch.contexts, first)
+        let fits = withKernel {
+            ck_decode_dense($0, bytes, body.count, previous, symbols.count, scratch.contexts, first)
         }
-        guard fits else { throw .malformed("frame is damaged: a block doesn't hold its \(count) symbols") }
+        guard fits else { throw doesNotHold(symbols.count) }
+    }
+
+    /// Reads the body of a sparse block of `count` symbols as a list.
+    func decodeSparse(
+        _ body: UnsafeRawBufferPointer, count: Int, previous: UnsafePointer<UInt8>?, scratch: BlockScratch
+    ) throws(CodecError) -> SymbolList {
+        let places = scratch.events(2 * max(count, 1))
+        let symbols = places + max(count, 1)
+        guard count > 0 || body.isEmpty else { throw doesNotHold(0) }
+        guard let bytes = body.bindMemory(to: UInt8.self).baseAddress, !body.isEmpty else {
+            return SymbolList(places: places, symbols: symbols, count: 0)
+        }
+        let found = withKernel {
+            contexts.count == 1
+                ? ck_decode_few($0, bytes, body.count, count, places, symbols)
+                : ck_decode_sparse($0, bytes, body.count, previous, count, scratch.words, places, symbols)
+        }
+        guard (0...count).contains(found) else { throw doesNotHold(count) }
+        return SymbolList(places: places, symbols: symbols, count: found)
+    }
+
+    private func doesNotHold(_ count: Int) -> CodecError {
+        .malformed("frame is damaged: a block doesn't hold its \(count) symbols")
     }
 }
 
@@ -307,21 +318,5 @@ extension SymbolModel {
             guard block.capacity > 16, let start = block.start else { return [] }
             return Array(UnsafeBufferPointer(start: start, count: block.buffer + block.capacity - start))
         }
-    }
-
-    /// Reads the body of a block of `count` symbols as a list.
-    func decode(
-        _ body: UnsafeRawBufferPointer, count: Int, scratch: BlockScratch
-    ) throws(CodecError) -> SymbolList {
-        let places = scratch.events(2 * max(count, 1))
-        let symbols = places + max(count, 1)
-        guard let bytes = body.bindMemory(to: UInt8.self).baseAddress, !body.isEmpty else {
-            return SymbolList(places: places, symbols: symbols, count: 0)
-        }
-        let found = withKernel { ck_decode_few($0, bytes, body.count, count, places, symbols) }
-        guard (0...count).contains(found) else {
-            throw .malformed("frame is damaged: a block doesn't hold its \(count) symbols")
-        }
-        return SymbolList(places: places, symbols: symbols, count: found)
     }
 }

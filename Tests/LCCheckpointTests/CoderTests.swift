@@ -197,11 +197,17 @@ import Testing
                         let scratch = BlockScratch(count: count)
                         let empty = [UInt32](repeating: 0, count: contexts.count * alphabet)
                         var (dense, sparse) = (empty, empty)
-                        model.withKernel {
-                            let back = looksBack ? above : nil
-                            ck_count_contexts($0, symbols, back, count, scratch.contexts, &dense)
-                            ck_count_sparse_contexts(
-                                $0, symbols, back, count, scratch.contexts, scratch.words, &sparse)
+                        symbols.withUnsafeBufferPointer { symbols in
+                            above.withUnsafeBufferPointer { above in
+                                let back = looksBack ? above.baseAddress : nil
+                                var block = SymbolView(symbols, previous: back).sparse(
+                                    usesPrevious: true, words: scratch.words)
+                                model.withKernel {
+                                    ck_count_contexts(
+                                        $0, symbols.baseAddress!, back, count, scratch.contexts, &dense)
+                                    ck_count_sparse_contexts($0, &block, &sparse)
+                                }
+                            }
                         }
                         #expect(dense == sparse)
                         #expect(dense.reduce(0, +) == UInt32(count))
@@ -233,7 +239,8 @@ import Testing
             symbols.withUnsafeBufferPointer { symbols in
                 let counts = histogram(symbols, alphabet: 9)
                 let plan = StreamPlan(
-                    sample: symbols, previous: nil, isComplete: true, counts: counts, entropy: .best)
+                    sample: SymbolView(symbols, previous: nil), isComplete: true, counts: counts,
+                    entropy: .best)
                 var isMixed = false
                 if case .mixed = plan.coder { isMixed = true }
                 // Tables may take less all the same.

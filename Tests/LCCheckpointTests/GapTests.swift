@@ -31,12 +31,12 @@ import Testing
             for rarity in [1, 9, 1000] as [UInt64] where UInt64(count) / rarity < 1000 {
                 let symbols = symbols(count, alphabet, rarity: rarity, &numbers)
                 try symbols.withUnsafeBufferPointer { buffer in
-                    let sample = try #require(GapCode.Sample(buffer))
+                    let sample = try #require(GapCode.Sample(SymbolView(buffer, previous: nil)))
                     let (code, promised) = GapCode.best(sample, alphabet: alphabet)
                     var bytes: [UInt8] = []
                     encodeBlocks(
-                        buffer, .gaps(code), BlockSize(symbols: 0, estimatedBytes: 0), previous: nil,
-                        threads: 1
+                        SymbolView(buffer, previous: nil), .gaps(code),
+                        BlockSize(symbols: 0, estimatedBytes: 0), threads: 1
                     ).write(into: &bytes)
                     #expect(try decode(bytes, count, alphabet) == symbols)
                     // A length, a count and unused bits of each block.
@@ -66,7 +66,7 @@ import Testing
         var numbers = Numbers(state: 6)
         let symbols = symbols(20_000, 8, rarity: 300, &numbers)
         try symbols.withUnsafeBufferPointer { buffer in
-            let sample = try #require(GapCode.Sample(buffer))
+            let sample = try #require(GapCode.Sample(SymbolView(buffer, previous: nil)))
             let code = GapCode.best(sample, alphabet: 8).code
             var pieces: [ck_few] = []
             for start in stride(from: 0, to: symbols.count, by: FewDeltas.pieceCount) {
@@ -99,10 +99,10 @@ import Testing
         let symbols = symbols(2000, 4, rarity: 100, &numbers)
         var bytes: [UInt8] = []
         try symbols.withUnsafeBufferPointer { buffer in
-            let sample = try #require(GapCode.Sample(buffer))
+            let sample = try #require(GapCode.Sample(SymbolView(buffer, previous: nil)))
             encodeBlocks(
-                buffer, .gaps(GapCode.best(sample, alphabet: 4).code),
-                BlockSize(symbols: 0, estimatedBytes: 0), previous: nil, threads: 1
+                SymbolView(buffer, previous: nil), .gaps(GapCode.best(sample, alphabet: 4).code),
+                BlockSize(symbols: 0, estimatedBytes: 0), threads: 1
             ).write(into: &bytes)
         }
         for place in bytes.indices {

@@ -16,11 +16,12 @@ struct BadFrame: CustomTestStringConvertible {
     }
 
     static let all = [
-        BadFrame("bad-version", .unsupported, "frame is of version 2 "),
+        BadFrame("bad-version", .unsupported, "frame is of version 3 "),
         BadFrame("bad-flags", .unsupported, "has flags 17,"),
         BadFrame("bad-checksum", .checksumMismatch, "its checksum doesn't hold"),
         BadFrame("bad-length", .malformed, "bytes and claims"),
         BadFrame("bad-bucket-rank", .malformed, "a bucket below the smallest exponent"),
+        BadFrame("bad-bucket-zeros", .malformed, "24 zeros at the end of a significand"),
         BadFrame("bad-codec", .unsupported, "needs codec 3,"),
         BadFrame("bad-block-size", .malformed, "blocks of 2^31 symbols"),
         BadFrame("bad-state-digest", .stateMismatch, "isn't what was written"),
@@ -123,7 +124,7 @@ extension GoldenTests {
         }
         var bytes = frame.bytes
         switch name {
-        case "bad-version": bytes[4] = 2
+        case "bad-version": bytes[4] = 3
         case "bad-flags": bytes[5] |= 16
         case "bad-length": bytes[6] ^= 1
         case "bad-checksum": bytes[bytes.count - 1] ^= 1
@@ -142,7 +143,7 @@ extension GoldenTests {
         case "bad-frequencies": return try badFrequencies()
         case "bad-bomb": return try bomb()
         case "bad-gap", "bad-gap-count", "bad-gap-rest", "bad-list", "bad-block-length", "bad-counts",
-            "bad-counts-rest", "bad-counts-block":
+            "bad-counts-rest", "bad-counts-block", "bad-bucket-zeros":
             var frame = try TakenFrame(try GoldenFiles.read("lc3-huffman.frame"), .delta)
             frame.scope = madeScope(name)
             return frame.bytes
@@ -182,6 +183,12 @@ extension GoldenTests {
             bits.append(gamma: 3)
             return [2] + elements + [2, 0, 0, 0, 0, 1, 0, 0, 0x80, 0x3f, 0] + bits.finish()
         default:
+            if name == "bad-bucket-zeros" {
+                bits.append(254, count: 9)
+                bits.append(gamma: 1)
+                bits.append(gamma: 25)
+                return [1 | 2 << 3] + elements + [2] + bits.finish()
+            }
             // One bucket, of rank 254 and value 1; gaps of three bits.
             bits.append(254, count: 9)
             bits.append(0, count: 23)

@@ -5,12 +5,13 @@ enum GoldenCoder: Sendable {
     case groups
     case gaps
     case counted
+    case mixed
     /// Of the sets of contexts that a survey of the symbols comes up with, the first that will do.
     case contexts(@Sendable (SymbolContexts) -> Bool)
 
     static let byName: [String: GoldenCoder] = [
         "lc3-groups": .groups, "lc3-gaps": .gaps, "lc1-gaps": .gaps, "lc3-counted": .counted,
-        "all-counted": .counted,
+        "all-counted": .counted, "lc3-mixed-runs": .mixed, "lc3-chain-mixed-runs": .mixed,
         "lc2-one-lane": .contexts { $0.left.layout == .each && $0.wide },
         "lc3-four-lanes": .contexts { $0.left.layout == .zero && !$0.wide },
         "lc3-runs": .contexts { $0.left.layout == .none && !$0.wide },
@@ -63,7 +64,8 @@ enum GoldenCoder: Sendable {
             let blockSize = BlockSize(symbols: count, estimatedBytes: 0)
             try symbols.withUnsafeBufferPointer { symbols in
                 coder = try self.coder(symbols, previous, alphabet: alphabet, blockSize)
-                payload.append(encodeBlocks(symbols, coder, blockSize, previous: previous, threads: 1))
+                payload.append(
+                    encodeBlocks(SymbolView(symbols, previous: previous), coder, blockSize, threads: 1))
             }
             return payload
         }
@@ -80,12 +82,15 @@ enum GoldenCoder: Sendable {
             guard let code = GroupCode.best(counts: counts)?.code else { throw PlainDecoder.Refused() }
             return .groups(code)
         case .gaps:
-            guard let sample = GapCode.Sample(symbols) else { throw PlainDecoder.Refused() }
+            guard let sample = GapCode.Sample(SymbolView(symbols, previous: nil)) else {
+                throw PlainDecoder.Refused()
+            }
             return .gaps(GapCode.best(sample, alphabet: alphabet).code)
         case .counted: return .counted(alphabet: alphabet)
+        case .mixed: return .mixed(usesPrevious: previous != nil)
         case .contexts(let isWanted):
             let survey = ContextSurvey(
-                symbols, previous, counts: counts, blockSize: blockSize, isBlind: false)
+                SymbolView(symbols, previous: previous), counts: counts, blockSize: blockSize, isBlind: false)
             guard let contexts = survey.candidates().map(\.contexts).first(where: isWanted) else {
                 throw PlainDecoder.Refused()
             }

@@ -10,7 +10,8 @@ import Testing
 @Suite struct GoldenTests {
     private static let good = [
         "lc2-one-lane", "lc3-huffman", "lc3-groups", "lc3-four-lanes", "lc3-runs", "lc3-chain",
-        "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps", "lc1-gaps", "lc3-counted", "all", "all-counted",
+        "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps", "lc1-gaps", "lc3-counted", "lc3-mixed-runs",
+        "lc3-chain-mixed-runs", "all", "all-counted",
         "exceptions", "unchanged", "exact", "base", "auto", "auto-chain", "auto-roots", "auto-exceptions",
         "auto-listed", "auto-fine",
     ]
@@ -20,8 +21,9 @@ import Testing
         "lc2-one-lane": "rans", "lc3-huffman": "huffman", "lc3-groups": "groups", "lc3-four-lanes": "rans",
         "lc3-runs": "runs", "lc3-hot-runs": "runs", "lc3-chain": "rans", "lc3-chain-runs": "runs",
         "lc3-gaps": "gaps", "lc1-gaps": "gaps", "lc3-counted": "counted", "all-counted": "counted",
-        "all": "rans", "unchanged": "constant", "auto": "mixed",
-        "auto-chain": "mixed", "auto-roots": "mixed", "auto-fine": "mixed",
+        "lc3-mixed-runs": "mixed", "lc3-chain-mixed-runs": "mixed",
+        "all": "rans", "unchanged": "constant", "auto": "counted",
+        "auto-chain": "mixed", "auto-roots": "counted", "auto-fine": "mixed",
     ]
 
     @Test(arguments: coders) func goldenFramesAreCodedAsTheySay(_ name: String, coder: String) throws {
@@ -73,7 +75,7 @@ import Testing
 
     /// A frame that looks at the symbols before it is of no use without them.
     @Test func aLinkAloneIsRefused() throws {
-        for name in ["lc3-chain", "lc3-chain-runs", "auto-chain"] {
+        for name in ["lc3-chain", "lc3-chain-runs", "lc3-chain-mixed-runs", "auto-chain"] {
             var chain = Chain(state: try floats(name + ".base"))
             try chain.apply(try GoldenFiles.read(name + ".first.frame"))
             let frame = try GoldenFiles.read(name + ".frame")
@@ -101,7 +103,7 @@ import Testing
         var numbers = Numbers(state: 42)
         let isLarge = [
             "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps",
-            "lc1-gaps", "lc3-counted",
+            "lc1-gaps", "lc3-counted", "lc3-mixed-runs", "lc3-chain-mixed-runs",
             "auto", "auto-chain", "auto-roots", "auto-listed",
         ].contains(name)
         let count = isLarge ? 5001 : 600
@@ -123,7 +125,7 @@ import Testing
             target = base.enumerated().map { index, value in value + [1e-3, -1e-3, 0][index % 7 % 3] }
             return (base, target, CodecSettings(kind: .auto(error: 6e-8)), .delta)
         case "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps",
-            "lc3-counted":
+            "lc3-counted", "lc3-mixed-runs", "lc3-chain-mixed-runs":
             return (base, target, CodecSettings(kind: .lc(bits: 3)), .delta)
         case "exceptions":
             target[3] = Float(bitPattern: 0x7f81_2345)

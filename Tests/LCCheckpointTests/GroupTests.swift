@@ -16,7 +16,7 @@ import Testing
         size.log2 = blockBits
         var bytes: [UInt8] = []
         symbols.withUnsafeBufferPointer {
-            encodeBlocks($0, .groups(code), size, previous: nil, threads: 2).write(into: &bytes)
+            encodeBlocks(SymbolView($0, previous: nil), .groups(code), size, threads: 2).write(into: &bytes)
         }
         return bytes
     }

@@ -26,9 +26,7 @@ extension KernelTests {
                 let (symbols, before) = levels(count, most: most, density: density, &numbers)
                 before.withUnsafeBufferPointer { before in
                     let previous = hasPrevious ? before.baseAddress : nil
-                    let bodies = both(.narrow) {
-                        symbols.withUnsafeBufferPointer { MixedModel.encode($0, previous: previous) }
-                    }
+                    let bodies = both(.narrow) { encode(symbols, previous) }
                     // Not the arrays themselves, which would be printed.
                     let isSame = bodies.vector == bodies.plain
                     #expect(isSame)
@@ -40,6 +38,39 @@ extension KernelTests {
                     let isRefused = decode(longer, count, most: most, previous) == nil
                     #expect(isRefused)
                 }
+            }
+        }
+    }
+
+    private func encode(_ symbols: [UInt16], _ previous: UnsafePointer<UInt8>?) -> [UInt8] {
+        symbols.withUnsafeBufferPointer {
+            let scratch = BlockScratch(count: symbols.count)
+            defer { withExtendedLifetime(scratch) {} }
+            let block = SymbolView($0, previous: previous)
+            return MixedModel.encode(block.sparse(usesPrevious: previous != nil, words: scratch.words))
+        }
+    }
+
+    /// Long stretches of zeros, of which few questions tell, between symbols that lie anywhere in them, read by the second decoder too.
+    @Test func stretchesOfZerosTakeNextToNothing() throws {
+        var numbers = Numbers(state: 33)
+        for (count, places) in [
+            (4096, [0]), (4096, [4095]), (4096, [511, 512]), (4097, [4096]),
+            (2000, [7, 8, 63, 64, 575, 1999]),
+            (1536, []), (20_000, (0..<12).map { _ in Int(numbers.next() % 20_000) }), (520, [513]),
+        ] {
+            var symbols = [UInt16](repeating: 0, count: count)
+            for place in places { symbols[place] = UInt16(1 + numbers.next() % 6) }
+            // Such symbols, and others, were met before.
+            let before = symbols.map { $0 == 0 ? UInt8(numbers.next() % 999 == 0 ? 1 : 0) : UInt8($0 % 4) }
+            for hasPrevious in [false, true] {
+                let body = before.withUnsafeBufferPointer {
+                    encode(symbols, hasPrevious ? $0.baseAddress : nil)
+                }
+                let read = try PlainLevels.decode(
+                    body, count: count, previous: hasPrevious ? before.map { Int($0) } : nil)
+                #expect(read == symbols.map { Int($0) }, "\(count) symbols")
+                #expect(body.count <= 8 + 3 * places.count)
             }
         }
     }

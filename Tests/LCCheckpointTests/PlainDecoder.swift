@@ -35,7 +35,7 @@ struct PlainDecoder {
     /// Decodes any frame. A base doesn't look at the state.
     static func decode(_ frame: [UInt8], onto state: PlainState) throws -> PlainState {
         var reader = PlainDecoder(Array(frame.dropLast(8)))
-        guard try reader.take(5) == [0x56, 0x4c, 0x43, 0x46, 3] else { throw Refused() }
+        guard try reader.take(5) == [0x56, 0x4c, 0x43, 0x46, 4] else { throw Refused() }
         let flags = try reader.take(1)[0]
         let isBase = flags & 1 == 0
         guard flags < 16, !isBase || flags == 0, try reader.number(6) == frame.count else { throw Refused() }
@@ -154,10 +154,16 @@ struct PlainDecoder {
         let count = try varint()
         var bits = Bits(self)
         var values: [Float] = [0]
-        var rank = 0
+        var ranks: [Int] = []
         for bucket in 0..<count {
-            rank += bucket == 0 ? bits.read(9) : bits.gamma()
-            let pattern = (rank % 2) << 31 | (254 - rank / 2) << 23 | bits.read(23)
+            ranks.append(bucket == 0 ? bits.read(9) : ranks[bucket - 1] + bits.gamma())
+        }
+        let zeros = count > 1 ? bits.gamma() - 1 : 0
+        guard zeros <= 23 else { throw Refused() }
+        for rank in ranks {
+            let exponent = 254 - rank / 2
+            let digits = min(23, exponent - (254 - ranks[count - 1] / 2) + 23 - zeros)
+            let pattern = (rank % 2) << 31 | exponent << 23 | bits.read(digits) << (23 - digits)
             values.append(Float(bitPattern: UInt32(pattern)))
         }
         _ = try take(bits.byteCount)

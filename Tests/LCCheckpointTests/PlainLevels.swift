@@ -65,28 +65,58 @@ struct PlainLevels {
         }
         var result: [Int] = []
         var a = [0, 0, 0]
-        var (fast, slow, groupEnd) = (0, 0, 0)
-        while result.count < count {
+        var (fast, slow) = (0, 0)
+        // Where the last stretch of 8, 64 and 512 ends that isn't all zero, and what stands behind the last symbol that isn't zero.
+        var ends = [8: 0, 64: 0, 512: 0]
+        var behind = 0
+        var (recent, since) = ([64: 0, 512: 0], [64: 0, 512: 0])
+        func mustHold(_ i: Int, _ length: Int) -> Bool {
+            guard let end = ends[8 * length] else { return false }
+            return i + length == end && behind <= end - 8 * length
+        }
+        func met(_ i: Int, _ length: Int) -> Int { (i..<(i + length)).filter { before($0) != 0 }.count }
+        elements: while result.count < count {
             let i = result.count
             let (f, g) = (min(h(fast), 15), min(h(slow), 17))
-            let recent = 16 * min(level(a[0]), 3) + 4 * min(level(a[1]), 3) + min(level(a[2]), 3)
-            if i >= groupEnd, slow < 16, i + 8 <= count {
-                groupEnd = i + 8
-                let m = (i..<groupEnd).filter { before($0) != 0 }.count
-                if ask(15, 31, [recent, 18 * f + g, 9 * min(m, 4), 18 * min(m, 3) + g]) == 0 {
+            var last = 16 * min(level(a[0]), 3) + 4 * min(level(a[1]), 3) + min(level(a[2]), 3)
+            if i >= ends[8]!, slow < 16, i + 8 <= count {
+                for length in [512, 64] where i >= ends[length]! && i + length <= count {
+                    let s = min(h(since[length]!), 15)
+                    let m = min(h(met(i, length)), 17)
+                    let r = recent[length]!
+                    let base = length == 64 ? 0 : 1000
+                    let contexts = [r, 9 * s + g, 18 * (r % 2) + m, 16 * min(m, 3) + s].map { base + $0 }
+                    let isBusy = mustHold(i, length) || ask(16, 16, contexts) == 1
+                    recent[length] = (2 * r + (isBusy ? 1 : 0)) % 4
+                    since[length] = isBusy ? 0 : min(since[length]! + 1, 255)
+                    if isBusy {
+                        ends[length] = i + length
+                        continue
+                    }
+                    if length == 512 { (recent[64], since[64]) = (0, min(since[64]! + 8, 255)) }
+                    result += Array(repeating: 0, count: length)
+                    (a, fast, slow) = ([0, 0, 0], 0, 0)
+                    continue elements
+                }
+                let m = met(i, 8)
+                let isKnown = mustHold(i, 8)
+                ends[8] = i + 8
+                if !isKnown, ask(15, 31, [last, 18 * f + g, 9 * min(m, 4), 18 * min(m, 3) + g]) == 0 {
                     result += Array(repeating: 0, count: 8)
-                    a = [0, 0, 0]
-                    (fast, slow) = (fast / 8, slow - 3 * slow / 8)
+                    (a, fast, slow) = ([0, 0, 0], fast / 8, slow - 3 * slow / 8)
                     continue
                 }
             }
+            let isAwaited = i < ends[8]! && behind <= ends[8]! - 8
+            if isAwaited { last = 64 + i - (ends[8]! - 8) }
             let p = before(i)
             let around = h(min(level(before(i - 1)), 7) + min(level(before(i + 1)), 7))
             let contexts = [
-                recent, 18 * f + g, 9 * min(level(p), 4) + around, 18 * min(level(p), 3) + g,
+                last, 18 * f + g, 9 * min(level(p), 4) + around, 18 * min(level(p), 3) + g,
             ]
             var symbol = 0
-            if ask(0, min(g, 15), contexts) == 1 {
+            if isAwaited && i + 1 == ends[8]! || ask(0, min(g, 15), contexts) == 1 {
+                behind = i + 1
                 var size = 1
                 while size < 13, ask(size + 1, 17 + size, contexts) == 1 { size += 1 }
                 if size == 13 {

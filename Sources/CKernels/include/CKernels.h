@@ -149,15 +149,27 @@ typedef struct {
 /// Counts every symbol in every context: counts[context * alphabet + symbol]. `base` has `count` entries or is null.
 void ck_count_contexts(const ck_model *model, const uint16_t *symbols, const uint8_t *_Nullable above,
                        size_t count, uint16_t *scratch, uint32_t *counts);
-/// The same where most symbols are zeros among zeros, which it doesn't look at one by one.
-void ck_count_sparse_contexts(const ck_model *model, const uint16_t *symbols, const uint8_t *_Nullable above, size_t count,
-                              uint16_t *scratch, uint64_t *words, uint32_t *counts);
-/// Counts the tokens of runs as a sparse block would have them, and the cold symbols that end runs.
-void ck_count_runs(const ck_model *model, const uint16_t *symbols, const uint8_t *_Nullable above, size_t count,
-                   uint16_t *scratch, uint64_t *words, uint32_t *tokens, uint32_t *extra_bits);
+/// Symbols of which most are zero. `nonzero` has a bit for each that isn't, the first lowest, and zeros behind them, in `ck_mask_words`
+/// words; where it has none `symbols` may be anything. `before` is the same of the previous frame's symbols, if there are any.
+typedef struct {
+    const uint16_t *_Nullable symbols;
+    const uint64_t *_Nullable nonzero;
+    const uint8_t *_Nullable above;
+    const uint64_t *_Nullable before;
+    size_t count;
+} ck_sparse;
 
-/// Bytes of 64-bit words that sparse blocks need, for `count` elements.
+/// Words of the bits for `count` elements.
 size_t ck_mask_words(size_t count);
+/// Bits of symbols that aren't zero.
+void ck_mask(const uint16_t *symbols, size_t count, uint64_t *words);
+/// The same of bytes.
+void ck_mask_bytes(const uint8_t *bytes, size_t count, uint64_t *words);
+
+/// Counts like `ck_count_contexts`, without looking at zeros among zeros one by one.
+void ck_count_sparse_contexts(const ck_model *model, const ck_sparse *block, uint32_t *counts);
+/// Counts the tokens of runs as a sparse block would have them, and the cold symbols that end runs.
+void ck_count_runs(const ck_model *model, const ck_sparse *block, uint32_t *tokens, uint32_t *extra_bits);
 
 /// Encodes a block with every symbol in its context. Writes downwards from the end of `buffer`, which has room for
 /// `count` words and 16 bytes more; returns where it begins.
@@ -168,11 +180,12 @@ bool ck_decode_dense(const ck_model *model, const uint8_t *bytes, size_t size, c
 
 /// The same with zeros among zeros as runs. Null when `events` or `buffer` has too little room: 4 * count + 8 entries
 /// and 8 * count + 16 bytes are enough for anything.
-uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const uint16_t *symbols, const uint8_t *_Nullable above,
-                                    size_t count, uint16_t *scratch, uint64_t *words, uint32_t *events,
+uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const ck_sparse *block, uint32_t *events,
                                     size_t event_capacity, uint8_t *buffer, size_t capacity);
-bool ck_decode_sparse(const ck_model *model, const uint8_t *bytes, size_t size, const uint8_t *_Nullable above,
-                      size_t count, uint16_t *scratch, uint64_t *words, uint16_t *symbols);
+/// Lists what isn't zero, at most `count` symbols; -1 when the bytes make no block of `count` symbols. `words` has room for the bits of
+/// as many elements.
+ptrdiff_t ck_decode_sparse(const ck_model *model, const uint8_t *bytes, size_t size, const uint8_t *_Nullable above,
+                           size_t count, uint64_t *words, uint32_t *places, uint32_t *symbols);
 
 /// The pieces that few deltas are listed by.
 #define CK_PIECE 65536
@@ -213,10 +226,22 @@ bool ck_unpack_groups(const uint64_t *entries, const uint8_t *lengths, uint32_t 
                       uint8_t *scratch, uint16_t *symbols);
 
 /// Counters of all contexts, and weights of all sets.
-#define CK_MIXED_COUNTERS 7504
+#define CK_MIXED_COUNTERS 8128
 #define CK_MIXED_WEIGHTS 128
-/// Bytes that one element takes at most: 41 questions that shed four each.
-#define CK_MIXED_ELEMENT 164
+/// Bytes that one element takes at most: 44 questions that shed four each.
+#define CK_MIXED_ELEMENT 176
+
+/// Where a block's elements are zero, as far as whole stretches of 8, 64 and 512 have been asked about.
+typedef struct {
+    // Up to where the last of each size goes that isn't all zero, and what stands behind the last element that isn't.
+    size_t end[3];
+    size_t behind;
+    // Where a writer comes to the next such element.
+    size_t next;
+    // Of 64 and 512: one bit for each of the last four, 1 if it wasn't all zero; how many were since.
+    uint32_t recent[2];
+    uint32_t zeros[2];
+} ck_stretches;
 
 /// What mixed contexts have learned in a block, and where they are in it. docs/formats/auto.md defines it.
 typedef struct {
@@ -226,12 +251,12 @@ typedef struct {
     const uint16_t *squash;
     const int16_t *stretch;
     const uint16_t *reciprocals;
-    // The last three symbols, a fast and a slow sum of levels, up to where a group has been asked about, and the element to come.
+    // The last three symbols, a fast and a slow sum of levels, and the element to come.
     uint32_t last[3];
     uint32_t fast;
     uint32_t slow;
-    size_t group_end;
     size_t next;
+    ck_stretches stretches;
     // The interval that is written: its low end, and how far it is to the high one.
     uint32_t low;
     uint32_t range;
@@ -239,15 +264,14 @@ typedef struct {
 
 /// Begins a block anew, with memory and tables that are set.
 void ck_mixer_begin(ck_mixer *mixer, bool has_previous);
-/// Encodes a block's symbols from where the mixer is up to `end`, or some beyond. Returns the bytes: `CK_MIXED_ELEMENT` for each
-/// element and four more are enough.
-size_t ck_mixed_encode(ck_mixer *mixer, const uint16_t *symbols, const uint8_t *_Nullable previous, size_t count,
-                       size_t end, uint8_t *bytes);
+/// Encodes a block's symbols from where the mixer is on, until fewer than `CK_MIXED_ELEMENT` bytes of room are left. Returns the bytes,
+/// or SIZE_MAX when a symbol is beyond the alphabet.
+size_t ck_mixed_encode(ck_mixer *mixer, const ck_sparse *block, uint32_t alphabet, uint8_t *bytes, size_t room);
 /// The at most four bytes that end a block.
 size_t ck_mixed_finish(const ck_mixer *mixer, uint8_t *bytes);
-/// Decodes a whole block; false when a level is above the highest, or bytes are left.
+/// Decodes a whole block; false when a symbol is beyond the alphabet, or bytes are left.
 bool ck_mixed_decode(ck_mixer *mixer, const uint8_t *_Nullable bytes, size_t length, const uint8_t *_Nullable previous,
-                     uint32_t highest, uint16_t *symbols, size_t count);
+                     uint32_t alphabet, uint16_t *symbols, size_t count);
 
 /// The largest alphabet of counted symbols, and the most of them.
 #define CK_COUNTED_ALPHABET 128
