@@ -150,22 +150,19 @@ ck_sums ck_quantize_few(float *reconstruction, size_t count, const ck_buckets *b
 }
 
 #ifdef CK_VECTOR
-// Adds zero to 32 elements, which are written only if that changes one: it seldom does, and what isn't written needn't go back to memory.
-CK_VECTOR static inline void add_zero_group(float *reconstruction) {
-    const __m256i negative = _mm256_set1_epi32(INT32_MIN);
-    __m256i found = _mm256_setzero_si256();
-    for (size_t k = 0; k < 32; k += 8) {
-        __m256i bits = _mm256_loadu_si256((const __m256i *)(reconstruction + k));
-        found = _mm256_or_si256(found, _mm256_cmpeq_epi32(bits, negative));
-    }
-    if (_mm256_testz_si256(found, found)) return;
-    for (size_t k = 0; k < 32; k++)
-        if (bits_of(reconstruction[k]) == 0x80000000u) reconstruction[k] = 0.0f;
-}
-
 CK_VECTOR static size_t add_zero_vector(float *reconstruction, size_t count) {
+    const __m256i negative = _mm256_set1_epi32(INT32_MIN);
     size_t i = 0;
-    for (; i + 32 <= count; i += 32) add_zero_group(reconstruction + i);
+    for (; i + 32 <= count; i += 32) {
+        __m256i found = _mm256_setzero_si256();
+        for (size_t k = i; k < i + 32; k += 8) {
+            __m256i bits = _mm256_loadu_si256((const __m256i *)(reconstruction + k));
+            found = _mm256_or_si256(found, _mm256_cmpeq_epi32(bits, negative));
+        }
+        if (_mm256_testz_si256(found, found)) continue;
+        for (size_t k = i; k < i + 32; k++)
+            if (bits_of(reconstruction[k]) == 0x80000000u) reconstruction[k] = 0.0f;
+    }
     return i;
 }
 #endif
@@ -189,6 +186,20 @@ size_t ck_apply_few(const uint32_t *places, const uint32_t *symbols, size_t coun
 }
 
 #ifdef CK_VECTOR
+// Adds zero to 32 elements, which are written only if that changes one: what isn't written needn't go back to memory.
+CK_VECTOR static inline void add_zero_group(float *reconstruction) {
+    __m256i same = _mm256_set1_epi32(-1);
+    __m256 sums[4];
+#pragma clang loop unroll(full)
+    for (size_t k = 0; k < 4; k++) {
+        __m256 own = _mm256_loadu_ps(reconstruction + 8 * k);
+        sums[k] = _mm256_add_ps(own, _mm256_setzero_ps());
+        same = _mm256_and_si256(same, _mm256_cmpeq_epi32(_mm256_castps_si256(own), _mm256_castps_si256(sums[k])));
+    }
+    if (_mm256_testc_si256(same, _mm256_set1_epi32(-1))) return;
+    for (size_t k = 0; k < 4; k++) _mm256_storeu_ps(reconstruction + 8 * k, sums[k]);
+}
+
 CK_VECTOR static inline __attribute__((always_inline)) size_t
 apply_groups(const uint16_t *symbols, size_t count, const value_table_t table, const bool is_few, float *reconstruction) {
     size_t i = 0;

@@ -17,7 +17,7 @@
 #define BASE2 (BASE1 + 16 * 18 * NODES)
 #define BASE3 (BASE2 + 5 * 9 * NODES)
 #define BASE4 (BASE3 + 4 * 18 * NODES)
-// Of each size of stretch: by what the last four were, by those that were zero since, twice by the frame before.
+// Of each size of stretch: by what the last two were, by those that were zero since, twice by the frame before.
 #define STRETCH1 4
 #define STRETCH2 (STRETCH1 + 16 * 9)
 #define STRETCH3 (STRETCH2 + 2 * 18)

@@ -67,7 +67,7 @@ WALK(bool) walk_stretch(const ck_mixer *mixer, interval_t *interval, ck_stretche
     if (!is_known(stretches, start, size)) {
         uint32_t *counters = mixer->counters + BASE4 + (size - 1) * STRETCH_CONTEXTS;
         const uint32_t since = least(half_octave(*zeros), 15);
-        places_t places = {{counters + (*recent & 3), counters + STRETCH1 + 9 * since + slow_class, counters, counters}};
+        places_t places = {{counters + *recent, counters + STRETCH1 + 9 * since + slow_class, counters, counters}};
         if (has_previous) {
             const uint32_t before = least(half_octave(count_nonzero(previous + start, length)), 17);
             places.of[2] = counters + STRETCH2 + 18 * (*recent & 1) + before;
@@ -75,7 +75,7 @@ WALK(bool) walk_stretch(const ck_mixer *mixer, interval_t *interval, ck_stretche
         }
         busy = ask(mixer, interval, &places, 0, 16, busy, is_writer, has_previous);
     }
-    *recent = (*recent << 1 | busy) & 15;
+    *recent = (*recent << 1 | busy) & 3;
     *zeros = busy ? 0 : least(*zeros + 1, 255);
     if (busy) stretches->end[size] = start + length;
     return busy;

@@ -19,6 +19,9 @@ struct ContextSurvey {
     /// The sample where most of it is zero.
     private let sparse: ck_sparse
 
+    /// Where fewer than one symbol in so many isn't zero it is quicker to pass over zeros among zeros.
+    static let sparseness = 10
+
     /// - Parameters:
     ///   - wholeCounts: of every symbol in the whole stream.
     ///   - blockSize: of the stream, if the sample is all of it.
@@ -55,7 +58,8 @@ struct ContextSurvey {
             let model = SymbolModel(
                 alphabet: alphabet, contexts: widest, map: [], tables: [], runs: nil, present: [])
             let memory = scratch.contexts
-            let isSparse = sample.nonzero != nil || 4 * symbols[0] > 3 * sample.count
+            let isSparse =
+                !sample.hasZeros || (sample.count - symbols[0]) * ContextSurvey.sparseness < sample.count
             var own = sparse
             model.withKernel {
                 if isSparse {
@@ -230,7 +234,9 @@ extension ContextSurvey {
         for range in ranges {
             var block = sparse.block(range)
             if !contexts.usesPrevious { (block.above, block.before) = (nil, nil) }
-            model.withKernel { ck_count_runs($0, &block, &tokens, &extra) }
+            withExtendedLifetime((sample, scratch)) {
+                model.withKernel { ck_count_runs($0, &block, &tokens, &extra) }
+            }
         }
         return (tokens, extra)
     }

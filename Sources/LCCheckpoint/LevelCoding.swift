@@ -7,11 +7,15 @@ enum LevelPlan {
     case constant
     case mixed
     case tables(StreamPlan)
+    /// What a plan for all of the symbols came to, of which few aren't zero.
+    case sparse(StreamPlan, SymbolView)
 
     /// Elements up to which time doesn't matter, and mixed contexts are taken unseen.
     static let shortCount = 1 << 14
     /// Beyond this mixed contexts have to show what they save; up to here it is enough that order tells something.
     static let patientCount = 1 << 20
+    /// Where fewer than one symbol in so many isn't zero a plan may look at all of these.
+    private static let sparseness = 32
 
     /// - Parameters:
     ///   - counts: of every symbol.
@@ -22,6 +26,14 @@ enum LevelPlan {
         self = counts.count > 1 ? .mixed : .constant
         let work = MixedModel.work(symbols.count, nonzero: symbols.count - counts[0])
         guard counts.count > 1, work > LevelPlan.shortCount, counts.count <= maximumAlphabet else { return }
+        if symbols.count > CountedCode.most,
+            (symbols.count - counts[0]) * LevelPlan.sparseness < symbols.count
+        {
+            let view = SymbolView(marking: symbols, previous: previous)
+            self = .sparse(
+                StreamPlan(sample: view, isComplete: true, counts: counts, entropy: .best), view)
+            return
+        }
         let (plan, isEven) = sampledPlan(symbols, counts: counts, previous: previous)
         // Where neither neighbours nor the frame before tell anything, and it is the same everywhere, there is nothing to mix.
         let mixed = BlockCoder.mixed(usesPrevious: previous != nil)
@@ -32,7 +44,15 @@ enum LevelPlan {
         if !isMixed { self = .tables(plan) }
     }
 
-    var isMixed: Bool { if case .mixed = self { true } else { false } }
+    /// Mixed contexts are taken, of a stream that isn't long.
+    var isMixed: Bool {
+        switch self {
+        case .mixed: true
+        case .sparse(let plan, let view):
+            if case .mixed = plan.coder { view.count <= LevelPlan.patientCount } else { false }
+        case .constant, .tables: false
+        }
+    }
 
     /// - Parameter alphabet: symbols that there may be.
     func encode(
@@ -49,7 +69,8 @@ enum LevelPlan {
                 SymbolView(symbols, previous: previous), .mixed(usesPrevious: previous != nil), blockSize,
                 threads: threads)
         case .tables(let plan):
-            stream = plan.encode(symbols, previous: previous, threads: threads)
+            stream = plan.encode(SymbolView(symbols, previous: previous), threads: threads)
+        case .sparse(let plan, let view): return plan.encode(view, threads: threads)
         }
         // What suits short streams, or the few symbols of long ones.
         let own = Double(stream.writtenByteCount)

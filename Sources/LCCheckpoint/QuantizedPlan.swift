@@ -33,8 +33,9 @@ extension QuantizedEncoder {
         let ranges = sampleRanges(count, share: share, isSmallAlphabet: counts.count <= 16)
         let total = ranges.reduce(0) { $0 + $1.count }
         let room = SampleRoom(count: total, hasPrevious: previous != nil)
-        // Zeros among zeros need not be looked at; short streams are tried with coders that do.
-        let isSparse = few != nil && total > CountedCode.most
+        // Zeros among zeros need not be looked at; short streams are tried with coders that do, and where fewer are zero that is quicker.
+        let isSparse =
+            few != nil && total > CountedCode.most && (count - counts[0]) * ContextSurvey.sparseness < count
         var next = 0
         for range in ranges {
             if let few {

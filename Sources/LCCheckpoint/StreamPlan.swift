@@ -18,7 +18,8 @@ struct StreamPlan {
     private var sample: SymbolView?
 
     /// - Parameters:
-    ///   - sample: symbols to learn from; pieces of the stream end to end.
+    ///   - sample: symbols to learn from; pieces of the stream end to end. A complete one stays as long as the plan, unless the block
+    ///     size is given.
     ///   - isComplete: the sample is the whole stream.
     ///   - counts: of every symbol in the whole stream.
     ///   - blockSize: that of the stream's blocks, if it is given: what a complete sample shows of contexts holds for no other.
@@ -71,7 +72,7 @@ struct StreamPlan {
         // Noise isn't worth a coder's time for a saving of a few bytes in a thousand.
         if alphabet <= 256, estimate >= Double(total) * 0.998 {
             coder = .raw
-            coded = []
+            forget()
             mostBytes = .max
         }
     }
@@ -82,7 +83,8 @@ struct StreamPlan {
         let work = MixedModel.work(total, nonzero: total - counts[0])
         let limit =
             total <= StreamPlan.fewSymbols
-            ? StreamPlan.fewSymbols : max(StreamPlan.fewSymbols / 4, total / 32)
+            ? StreamPlan.fewSymbols
+            : max(StreamPlan.fewSymbols / 4, min(StreamPlan.fewSymbols, total / 32))
         if work <= limit,
             total <= StreamPlan.shortStream || isOrdered
                 || !isEven(symbols, piece: total / 32, alphabet: alphabet)
@@ -107,17 +109,16 @@ struct StreamPlan {
     }
 
     /// Codes the stream, by Huffman's code if the sample misled.
-    func encode(
-        _ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?, threads: Int
-    ) -> EncodedStream {
-        let view = SymbolView(symbols, previous: previous)
+    ///
+    /// - Precondition: all symbols are there.
+    func encode(_ symbols: SymbolView, threads: Int) -> EncodedStream {
+        let isSame = !coded.isEmpty && sample?.hasSameSymbols(as: symbols) == true
         let stream =
-            sample?.count == view.count && sample?.hasSameSymbols(as: view) == true && !coded.isEmpty
+            isSame
             ? EncodedStream(coder: coder, blockSize: blockSize, blocks: coded)
-            : encodeBlocks(view, coder, blockSize, threads: threads)
+            : encodeBlocks(symbols, coder, blockSize, threads: threads)
         guard let huffman, stream.byteCount > mostBytes else { return stream }
-        return encodeBlocks(
-            SymbolView(symbols, previous: nil), .huffman(huffman), blockSize, threads: threads)
+        return encodeBlocks(symbols, .huffman(huffman), blockSize, threads: threads)
     }
 
     /// The body of a block whose symbols were coded when the plan was made, and are still the same.
@@ -127,9 +128,13 @@ struct StreamPlan {
         return range.count == symbols.count && sample[range].hasSameSymbols(as: symbols) ? coded[block] : nil
     }
 
+    /// Lets go of blocks that another coder made.
+    private mutating func forget() { (coded, sample) = ([], nil) }
+
     /// Takes a model if it takes fewer bytes.
     mutating func take(_ model: SymbolModel, bytes: Double) {
         guard bytes < estimate else { return }
+        forget()
         coder = .contexts(model)
         estimate = bytes
     }
@@ -139,7 +144,7 @@ struct StreamPlan {
         let gaps = GapCode.best(sample, alphabet: alphabet)
         guard gaps.bytes < estimate else { return }
         coder = .gaps(gaps.code)
-        coded = []
+        forget()
         estimate = gaps.bytes
     }
 
@@ -209,9 +214,9 @@ func encodeSymbols(
     _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], entropy: CodecSettings.Entropy,
     previous: UnsafePointer<UInt8>? = nil, threads: Int = 1, into output: inout [UInt8]
 ) {
-    let plan = StreamPlan(
-        sample: SymbolView(symbols, previous: previous), isComplete: true, counts: counts, entropy: entropy)
-    plan.encode(symbols, previous: previous, threads: threads).write(into: &output)
+    let view = SymbolView(symbols, previous: previous)
+    let plan = StreamPlan(sample: view, isComplete: true, counts: counts, entropy: entropy)
+    plan.encode(view, threads: threads).write(into: &output)
 }
 
 func encodeBlocks(

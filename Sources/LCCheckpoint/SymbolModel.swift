@@ -226,14 +226,14 @@ struct SymbolModel: Sendable {
 
     /// Appends a block's body; a sparse block of zeros has none.
     func encode(_ block: SymbolView, scratch: BlockScratch, into output: inout [UInt8]) {
-        guard let first = block.symbols.baseAddress else { return }
+        guard block.count > 0 else { return }
         let count = block.count
         withKernel { model in
             guard isSparse else {
-                precondition(block.nonzero == nil, "dense blocks need every symbol")
                 let above = contexts.usesPrevious ? block.previous : nil
                 let capacity = 2 * count + 16
                 let buffer = scratch.bytes(capacity)
+                let first = block.dense.baseAddress.unsafelyUnwrapped
                 let start = ck_encode_dense(model, first, above, count, scratch.contexts, buffer, capacity)
                 return output.append(
                     contentsOf: UnsafeBufferPointer(start: start, count: buffer + capacity - start))

@@ -5,24 +5,34 @@ import CKernels
 /// Where most are zero only the others may be there: what lists of few deltas are put into needs no clearing, and nobody looks at
 /// zeros one by one.
 struct SymbolView {
-    /// Where `nonzero` has no bit it may be anything.
+    /// Unless zeros are there, too, it may be anything where `nonzero` has no bit.
     let symbols: UnsafeBufferPointer<UInt16>
     /// Clipped to 255.
     let previous: UnsafePointer<UInt8>?
     /// A bit for each symbol that isn't zero, the first lowest, with zeros behind them in as many words as `ck_mask_words` says;
-    /// nil where all symbols are there.
+    /// nil where nobody has looked for them, and all symbols are there.
     let nonzero: UnsafePointer<UInt64>?
+    let hasZeros: Bool
     /// What all that is in, if that is to stay as long as the view.
     private let owner: AnyObject?
 
     init(
         _ symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?,
-        nonzero: UnsafePointer<UInt64>? = nil, owner: AnyObject? = nil
+        nonzero: UnsafePointer<UInt64>? = nil, hasZeros: Bool = false, owner: AnyObject? = nil
     ) {
+        self.hasZeros = hasZeros || nonzero == nil
         self.owner = owner
         self.symbols = symbols
         self.previous = previous
         self.nonzero = nonzero
+    }
+
+    /// Symbols that are all there, and which of them aren't zero.
+    init(marking symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?) {
+        let scratch = BlockScratch(count: symbols.count)
+        if let first = symbols.baseAddress { ck_mask(first, symbols.count, scratch.words) }
+        self.init(
+            symbols, previous: previous, nonzero: .init(scratch.words), hasZeros: true, owner: scratch)
     }
 
     var count: Int { symbols.count }
@@ -32,14 +42,14 @@ struct SymbolView {
         precondition(nonzero == nil || range.lowerBound % 64 == 0)
         return SymbolView(
             UnsafeBufferPointer(rebasing: symbols[range]), previous: previous.map { $0 + range.lowerBound },
-            nonzero: nonzero.map { $0 + range.lowerBound / 64 }, owner: owner)
+            nonzero: nonzero.map { $0 + range.lowerBound / 64 }, hasZeros: hasZeros, owner: owner)
     }
 
-    /// All of them.
+    /// All of them, zeros too.
     ///
-    /// - Precondition: `nonzero` is nil.
+    /// - Precondition: these are there.
     var dense: UnsafeBufferPointer<UInt16> {
-        precondition(nonzero == nil, "zeros weren't put down")
+        precondition(hasZeros, "zeros weren't put down")
         return symbols
     }
 

@@ -178,13 +178,18 @@ import Testing
     @Test(arguments: [2, 8, 17, 300])
     func sparseContextsAreCountedAlike(alphabet: Int) {
         var numbers = Numbers(state: UInt64(100 + alphabet))
-        for count in [1, 63, 64, 65, 128, 4101] {
-            for rarity in [1, 8, 100] {
+        for count in [1, 63, 64, 65, 128, 4101, 40_000] {
+            for rarity in [1, 8, 100, 3000] {
                 func rare(_ limit: Int) -> UInt64 {
                     numbers.next() % UInt64(rarity) == 0 ? numbers.next() % UInt64(limit) : 0
                 }
                 let symbols = (0..<count).map { _ in UInt16(rare(alphabet)) }
-                let above = (0..<count).map { _ in UInt8(rare(min(alphabet, 256))) }
+                // The rarest lie where words begin and end.
+                let above = (0..<count).map { index in
+                    rarity < 3000
+                        ? UInt8(rare(min(alphabet, 256)))
+                        : (index + 1) % 64 < 2 && numbers.next() % 20 == 0 ? 1 : 0
+                }
                 let classes = SymbolClasses.balanced(
                     symbols.withUnsafeBufferPointer { histogram($0, alphabet: alphabet) })
                 for left in [.none, classes] {

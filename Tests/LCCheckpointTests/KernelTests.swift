@@ -69,6 +69,35 @@ import Testing
         return (base, target)
     }
 
+    /// Negative zeros, and numbers that are none, too: adding zero changes some of them.
+    @Test(arguments: Vectors.allCases) func bothPathsAddTheSameValues(_ vectors: Vectors) {
+        var numbers = Numbers(state: 22)
+        let odd: [UInt32] = [0x8000_0000, 0x7f81_2345, 0xff80_0001, 0x7fc1_2345, 0x7f80_0000, 1, 0x8000_0001]
+        for (count, alphabet) in [(31, 4), (32, 4), (1000, 4), (1000, 8), (1000, 300), (4096, 9)] {
+            for rarity in [2, 100] as [UInt64] {
+                let symbols = (0..<count).map { _ in
+                    numbers.next() % rarity == 0 ? UInt16(numbers.next() % UInt64(alphabet)) : 0
+                }
+                let values = (0..<alphabet).map { Float($0) / 8 }
+                let state = (0..<count).map { index in
+                    let isOdd = index / 200 % 2 == 0 && numbers.next() % 9 == 0
+                    let own = odd[Int(numbers.next() % UInt64(odd.count))]
+                    return isOdd ? Float(bitPattern: own) : Float(index) / 16
+                }
+                let states = both(vectors) {
+                    var own = state
+                    ck_apply(symbols, count, values, UInt32(alphabet), &own)
+                    return patterns(own)
+                }
+                let isSame = states.vector == states.plain
+                #expect(isSame)
+                let expected = patterns(zip(state, symbols).map { $0 + values[Int($1)] })
+                let isRight = states.plain == expected
+                #expect(isRight)
+            }
+        }
+    }
+
     @Test(arguments: Vectors.allCases) func bothPathsFindTheSameRanges(_ vectors: Vectors) {
         var numbers = Numbers(state: 17)
         for count in [10, 1024, 5000, 60_000] {

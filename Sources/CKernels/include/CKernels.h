@@ -228,8 +228,8 @@ bool ck_unpack_groups(const uint64_t *entries, const uint8_t *lengths, uint32_t 
 /// Counters of all contexts, and weights of all sets.
 #define CK_MIXED_COUNTERS 8128
 #define CK_MIXED_WEIGHTS 128
-/// Bytes that one element takes at most: 44 questions that shed four each.
-#define CK_MIXED_ELEMENT 176
+/// Bytes that one element takes at most: 43 questions that shed four each.
+#define CK_MIXED_ELEMENT 172
 
 /// Where a block's elements are zero, as far as whole stretches of 8, 64 and 512 have been asked about.
 typedef struct {
@@ -238,7 +238,7 @@ typedef struct {
     size_t behind;
     // Where a writer comes to the next such element.
     size_t next;
-    // Of 64 and 512: one bit for each of the last four, 1 if it wasn't all zero; how many were since.
+    // Of 64 and 512: one bit for each of the last two, 1 if it wasn't all zero; how many were since.
     uint32_t recent[2];
     uint32_t zeros[2];
 } ck_stretches;
