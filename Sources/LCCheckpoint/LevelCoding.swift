@@ -14,7 +14,9 @@ enum LevelPlan {
     static let shortCount = 1 << 14
     /// Beyond this mixed contexts have to show what they save; up to here it is enough that order tells something.
     static let patientCount = 1 << 20
-    /// Where fewer than one symbol in so many isn't zero a plan may look at all of these.
+    /// Where no more are sent, and fewer than one symbol in so many, a plan looks at all of them: pieces show too few. More are worth
+    /// mixed contexts, whatever time these take.
+    private static let fewSent = 1 << 14
     private static let sparseness = 32
 
     /// - Parameters:
@@ -24,10 +26,11 @@ enum LevelPlan {
         _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?, threads: Int
     ) {
         self = counts.count > 1 ? .mixed : .constant
-        let work = MixedModel.work(symbols.count, nonzero: symbols.count - counts[0])
+        let sent = symbols.count - counts[0]
+        let work = MixedModel.work(symbols.count, nonzero: sent)
         guard counts.count > 1, work > LevelPlan.shortCount, counts.count <= maximumAlphabet else { return }
-        if symbols.count > CountedCode.most,
-            (symbols.count - counts[0]) * LevelPlan.sparseness < symbols.count
+        if symbols.count > CountedCode.most, sent <= LevelPlan.fewSent,
+            sent * LevelPlan.sparseness < symbols.count
         {
             let view = SymbolView(marking: symbols, previous: previous)
             self = .sparse(
