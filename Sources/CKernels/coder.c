@@ -29,14 +29,7 @@ void ck_make_steps(const uint16_t *frequencies, size_t count, ck_step *steps) {
 
 const uint16_t *ck_above_contexts(const ck_model *model, const uint8_t *above, size_t count, uint16_t *scratch) {
     if (above == NULL || !(model->uses_above || model->wide)) return NULL;
-    if (!model->wide) {
-        for (size_t i = 0; i < count; i++) scratch[i] = model->above[above[i]];
-        return scratch;
-    }
-    for (size_t i = 0; i < count; i++) {
-        uint32_t near = (i > 0 && above[i - 1] != 0) + (i + 1 < count && above[i + 1] != 0);
-        scratch[i] = (uint16_t)(model->above[above[i]] + near);
-    }
+    for (size_t i = 0; i < count; i++) scratch[i] = (uint16_t)above_at(model, above, i, count);
     return scratch;
 }
 

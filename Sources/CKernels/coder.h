@@ -94,7 +94,15 @@ static inline __attribute__((always_inline)) uint32_t context_of(const ck_model 
     return context;
 }
 
-// What the previous symbols add to each element's context.
+// What the previous symbols add to an element's context.
+static inline uint32_t above_at(const ck_model *model, const uint8_t *above, size_t i, size_t count) {
+    if (above == NULL || !(model->uses_above || model->wide)) return 0;
+    uint32_t context = model->above[above[i]];
+    if (model->wide) context += (i > 0 && above[i - 1] != 0) + (i + 1 < count && above[i + 1] != 0);
+    return context;
+}
+
+// The same for each element.
 const uint16_t *ck_above_contexts(const ck_model *model, const uint8_t *above, size_t count, uint16_t *scratch);
 
 #endif

@@ -4,6 +4,7 @@
 #include "CKernels.h"
 #include "dispatch.h"
 #include "interval.h"
+#include "masks.h"
 #include <string.h>
 
 // Questions about an element: 0 is it nonzero, 1 is it negative, 2 to 13 is it beyond 1 to 12, 14 bits of an escape, 15 is there a

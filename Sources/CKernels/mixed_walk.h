@@ -44,14 +44,6 @@ static inline bool is_known(const ck_stretches *stretches, size_t start, int siz
            stretches->behind + stretch_size(size + 1) <= stretches->end[size + 1];
 }
 
-// Where the next element is that isn't zero, from `start` on.
-static inline size_t next_nonzero(const uint64_t *nonzero, size_t start, size_t count) {
-    size_t word = start / 64;
-    uint64_t bits = nonzero[word] >> (start % 64) << (start % 64);
-    while (bits == 0 && (word + 1) * 64 < count) bits = nonzero[++word];
-    return bits == 0 ? count : word * 64 + (size_t)__builtin_ctzll(bits);
-}
-
 WALK(uint32_t) count_nonzero(const uint8_t *symbols, size_t count) {
     uint32_t met = 0;
     for (size_t k = 0; k < count; k++) met += symbols[k] != 0;
@@ -82,14 +74,13 @@ WALK(bool) walk_stretch(const ck_mixer *mixer, interval_t *interval, ck_stretche
 }
 
 // Where a stretch of zeros begins, goes to its end; true if there was one.
-WALK(bool) walk_zeros(const ck_mixer *mixer, interval_t *interval, ck_stretches *stretches, size_t *i, size_t count,
-                      const uint64_t *nonzero, uint32_t slow_class, const uint8_t *previous, const bool is_writer,
-                      const bool has_previous) {
-    if (is_writer && stretches->next <= *i) stretches->next = next_nonzero(nonzero, *i, count);
+WALK(bool) walk_zeros(const ck_mixer *mixer, interval_t *interval, ck_stretches *stretches, const ck_sparse *block, size_t *i,
+                      uint32_t slow_class, const bool is_writer, const bool has_previous) {
+    if (is_writer && stretches->next <= *i) stretches->next = next_nonzero(block, *i);
     for (int size = 2; size > 0; size--) {
         const size_t length = stretch_size(size);
-        if (*i < stretches->end[size] || *i + length > count) continue;
-        if (walk_stretch(mixer, interval, stretches, *i, size, slow_class, previous, is_writer, has_previous)) continue;
+        if (*i < stretches->end[size] || *i + length > block->count) continue;
+        if (walk_stretch(mixer, interval, stretches, *i, size, slow_class, block->above, is_writer, has_previous)) continue;
         if (size == 2) {
             stretches->recent[0] = 0;
             stretches->zeros[0] = least(stretches->zeros[0] + 8, 255);
@@ -105,8 +96,6 @@ WALK(bool) walk_zeros(const ck_mixer *mixer, interval_t *interval, ck_stretches 
 // A reader has `read`, which becomes the symbols; a writer has those of `block`.
 WALK(bool) walk(ck_mixer *mixer, interval_t *interval, const ck_sparse *block, uint16_t *read, uint32_t alphabet,
                 const bool is_writer, const bool has_previous) {
-    const uint16_t *const symbols = block->symbols;
-    const uint64_t *const nonzero = block->nonzero;
     const uint8_t *const previous = block->above;
     const size_t count = block->count;
     // A copy, which stays in registers.
@@ -118,13 +107,13 @@ WALK(bool) walk(ck_mixer *mixer, interval_t *interval, const ck_sparse *block, u
     places_t places = {{counters, counters, counters, counters}};
     while (i < count && (!is_writer || interval->to <= interval->last)) {
         const uint32_t slow_class = least(half_octave(slow), 17), fast_class = least(half_octave(fast), 15);
-        uint32_t context0 =
+        const uint32_t context0 =
             least(level_of(last), 3) << 4 | least(level_of(last2), 3) << 2 | least(level_of(last3), 3);
         look_at(&places, counters, context0, fast_class * 18 + slow_class);
         // Few enough that aren't zero for eight elements and more to be worth one question.
         if (i >= group_end && slow < 16 && i + 8 <= count) {
             const size_t start = i;
-            if (walk_zeros(&own, interval, stretches, &i, count, nonzero, slow_class, previous, is_writer, has_previous)) {
+            if (walk_zeros(&own, interval, stretches, block, &i, slow_class, is_writer, has_previous)) {
                 if (!is_writer) memset(read + start, 0, (i - start) * sizeof *read);
                 fast = slow = last = last2 = last3 = 0;
                 continue;
@@ -156,7 +145,7 @@ WALK(bool) walk(ck_mixer *mixer, interval_t *interval, const ck_sparse *block, u
             look_above(&places, counters, least(above, 4) * 9 + half_octave(least(before, 7) + least(after, 7)),
                        least(above, 3) * 18 + slow_class);
         }
-        const uint32_t symbol = is_writer && (nonzero[i / 64] >> (i % 64) & 1) ? symbols[i] : 0;
+        const uint32_t symbol = is_writer ? symbol_at(block, i) : 0;
         uint32_t level = level_of(symbol), negative = 0;
         if ((is_awaited && i + 1 == group_end) ||
             ask(&own, interval, &places, 0, least(slow_class, 15), level != 0, is_writer, has_previous)) {

@@ -13,51 +13,26 @@
 size_t ck_mask_words(size_t count) { return count / 64 + 3; }
 
 #ifdef CK_VECTOR
-CK_VECTOR static size_t mask_vector(const uint16_t *symbols, size_t count, uint64_t *words) {
+CK_VECTOR static size_t mask_vector(const uint16_t *symbols, const uint8_t *bytes, size_t count, uint64_t *words) {
     size_t i = 0;
-    for (; i + 64 <= count; i += 64) words[i / 64] = nonzero_of(symbols + i);
-    return i;
-}
-
-CK_VECTOR static size_t mask_bytes_vector(const uint8_t *bytes, size_t count, uint64_t *words) {
-    const __m256i zero = _mm256_setzero_si256();
-    size_t i = 0;
-    for (; i + 64 <= count; i += 64) {
-        __m256i one = _mm256_loadu_si256((const __m256i *)(bytes + i));
-        __m256i two = _mm256_loadu_si256((const __m256i *)(bytes + i + 32));
-        uint32_t low = ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(one, zero));
-        uint32_t high = ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(two, zero));
-        words[i / 64] = low | (uint64_t)high << 32;
-    }
+    for (; i + 64 <= count; i += 64) words[i / 64] = symbols != NULL ? nonzero_of(symbols + i) : nonzero_bytes_of(bytes + i);
     return i;
 }
 #endif
 
-void ck_mask(const uint16_t *symbols, size_t count, uint64_t *words) {
+// Of symbols or of bytes, whichever there are.
+static void mask(const uint16_t *symbols, const uint8_t *bytes, size_t count, uint64_t *words) {
     size_t i = 0;
 #ifdef CK_VECTOR
-    if (ck_has_vectors()) i = mask_vector(symbols, count, words);
+    if (ck_has_vectors()) i = mask_vector(symbols, bytes, count, words);
 #endif
     memset(words + i / 64, 0, (ck_mask_words(count) - i / 64) * sizeof *words);
-    for (; i < count; i++) words[i / 64] |= (uint64_t)(symbols[i] != 0) << (i % 64);
+    for (; i < count; i++) words[i / 64] |= (uint64_t)((symbols != NULL ? symbols[i] : bytes[i]) != 0) << (i % 64);
 }
 
-void ck_mask_bytes(const uint8_t *bytes, size_t count, uint64_t *words) {
-    size_t i = 0;
-#ifdef CK_VECTOR
-    if (ck_has_vectors()) i = mask_bytes_vector(bytes, count, words);
-#endif
-    memset(words + i / 64, 0, (ck_mask_words(count) - i / 64) * sizeof *words);
-    for (; i < count; i++) words[i / 64] |= (uint64_t)(bytes[i] != 0) << (i % 64);
-}
+void ck_mask(const uint16_t *symbols, size_t count, uint64_t *words) { mask(symbols, NULL, count, words); }
 
-// What the previous symbols add to the context of an element.
-static inline uint32_t above_at(const ck_model *model, const uint8_t *above, size_t i, size_t count) {
-    if (above == NULL || !(model->uses_above || model->wide)) return 0;
-    uint32_t context = model->above[above[i]];
-    if (model->wide) context += (i > 0 && above[i - 1] != 0) + (i + 1 < count && above[i + 1] != 0);
-    return context;
-}
+void ck_mask_bytes(const uint8_t *bytes, size_t count, uint64_t *words) { mask(NULL, bytes, count, words); }
 
 // Which of 64 elements the previous symbols make hot, by the bits of these, and of the ones before and after them.
 static inline uint64_t hot_of(const ck_model *model, uint64_t before, uint64_t own, uint64_t after) {
@@ -130,10 +105,6 @@ static inline size_t walk_next(walk_t *walk, bool *is_hot) {
     walk->position = index + 1;
     *is_hot = walk->hot >> bit & 1;
     return index;
-}
-
-static inline uint32_t symbol_at(const ck_sparse *block, size_t i) {
-    return block->nonzero[i / 64] >> (i % 64) & 1 ? block->symbols[i] : 0;
 }
 
 static inline uint32_t context_at(const ck_model *model, const ck_sparse *block, size_t i) {

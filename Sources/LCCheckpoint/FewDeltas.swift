@@ -81,7 +81,7 @@ final class FewDeltas {
                 guard symbol != 0 else { continue }
                 let index = place + start + Int(few.places[listed]) - range.lowerBound
                 symbols[index] = symbol
-                nonzero[index / 64] |= 1 << UInt64(index % 64)
+                nonzero.setBit(index)
             }
         }
     }
@@ -100,7 +100,7 @@ final class FewDeltas {
         for index in 0..<few.count {
             let place = Int(few.places[index])
             symbols[place] = UInt16(few.deltas[index])
-            nonzero[place / 64] |= 1 << UInt64(place % 64)
+            nonzero.setBit(place)
         }
     }
 

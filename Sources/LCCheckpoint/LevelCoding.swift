@@ -77,15 +77,18 @@ enum LevelPlan {
         }
         // What suits short streams, or the few symbols of long ones.
         let own = Double(stream.writtenByteCount)
-        var best = (coder: stream.coder, bytes: own)
+        var best = (coder: stream.coder, body: [UInt8]?.none, bytes: own)
         if let counted = CountedCode.coder(symbols, alphabet: alphabet, below: best.bytes) {
-            best = (counted.coder, counted.bytes)
+            best = (counted.coder, counted.body, counted.bytes)
         }
         if let sample = GapCode.Sample(SymbolView(symbols, previous: nil)) {
             let gaps = GapCode.best(sample, alphabet: alphabet)
-            if gaps.bytes < best.bytes { best = (.gaps(gaps.code), gaps.bytes) }
+            if gaps.bytes < best.bytes { best = (.gaps(gaps.code), nil, gaps.bytes) }
         }
         guard best.bytes < own else { return stream }
+        if let body = best.body {
+            return EncodedStream(coder: best.coder, blockSize: blockSize, blocks: [body])
+        }
         return encodeBlocks(SymbolView(symbols, previous: nil), best.coder, blockSize, threads: 1)
     }
 }

@@ -32,10 +32,11 @@ extension QuantizedEncoder {
         let share = Double(count - counts[0]) / Double(count)
         let ranges = sampleRanges(count, share: share, isSmallAlphabet: counts.count <= 16)
         let total = ranges.reduce(0) { $0 + $1.count }
-        let room = SampleRoom(count: total, hasPrevious: previous != nil)
         // Zeros among zeros need not be looked at; short streams are tried with coders that do, and where fewer are zero that is quicker.
         let isSparse =
             few != nil && total > CountedCode.most && (count - counts[0]) * ContextSurvey.sparseness < count
+        let room = SampleRoom(
+            count: total, hasPrevious: previous != nil, hasZeros: few != nil && !isSparse)
         var next = 0
         for range in ranges {
             if let few {
@@ -48,7 +49,6 @@ extension QuantizedEncoder {
             }
             next += range.count
         }
-        if few != nil, !isSparse { room.clearZeros() }
         let view = room.view(isSparse: isSparse)
         if let few, total < count {
             let expected = share * Double(total)
@@ -128,19 +128,16 @@ private final class SampleRoom {
     let previous: UnsafeMutablePointer<UInt8>
     let floats: UnsafeMutablePointer<Float>
 
-    init(count: Int, hasPrevious: Bool) {
+    /// - Parameter hasZeros: symbols are zero at first, and not just anything.
+    init(count: Int, hasPrevious: Bool, hasZeros: Bool) {
         self.count = count
         self.hasPrevious = hasPrevious
         symbols = .allocate(capacity: count)
+        if hasZeros { symbols.initialize(repeating: 0, count: count) }
         nonzero = .allocate(capacity: ck_mask_words(count))
         nonzero.initialize(repeating: 0, count: ck_mask_words(count))
         previous = .allocate(capacity: hasPrevious ? count : 0)
         floats = .allocate(capacity: 3 * sampleStep)
-    }
-
-    /// Puts down the zeros.
-    func clearZeros() {
-        for index in 0..<count where nonzero[index / 64] >> UInt64(index % 64) & 1 == 0 { symbols[index] = 0 }
     }
 
     /// - Parameter isSparse: zeros may not be there.

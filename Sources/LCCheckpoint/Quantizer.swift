@@ -127,16 +127,13 @@ struct BucketTable: Sendable {
             }
             last = rank
         }
-        if let last = values.last {
-            // Deltas of fine numbers are multiples of what these are multiples of.
-            let digits = SignificandDigits(leastExponent: last.exponentBitPattern, values: values)
-            if values.count > 1 { writer.append(gamma: UInt64(1 + digits.zeros)) }
-            for value in values {
-                let count = digits.count(exponent: value.exponentBitPattern)
-                writer.append(
-                    UInt64(value.significandBitPattern) >> UInt64(Float.significandBitCount - count),
-                    count: count)
-            }
+        let digits = SignificandDigits(values)
+        if values.count > 1 { writer.append(gamma: UInt64(1 + digits.zeros)) }
+        for value in values {
+            let count = digits.count(exponent: value.exponentBitPattern)
+            writer.append(
+                UInt64(value.significandBitPattern) >> UInt64(Float.significandBitCount - count), count: count
+            )
         }
         output += writer.finish()
     }
@@ -179,7 +176,8 @@ private func bucketRank(_ value: Float) -> Int {
 
 private func bucketExponent(_ rank: Int) -> UInt { UInt(254 - rank / 2) }
 
-/// How many bits of buckets' significands are told: those above the largest power of two that all values are multiples of.
+/// How many bits of buckets' significands are told: those above the largest power of two that all values are multiples of, which
+/// deltas of fine numbers have in common.
 private struct SignificandDigits {
     let leastExponent: UInt
     /// Zeros at the end of a significand with the smallest exponent.
@@ -190,19 +188,17 @@ private struct SignificandDigits {
         self.zeros = zeros
     }
 
-    /// For values with exponents that are none of them smaller. Of a single one all bits are told, which are as many as make whole bytes.
-    init(leastExponent: UInt, values: ArraySlice<Float>) {
-        guard values.count > 1 else {
-            self.init(leastExponent: leastExponent, zeros: 0)
-            return
-        }
+    /// For values of which the last has the smallest exponent. Of a single one all bits are told, which are as many as make whole bytes.
+    init(_ values: ArraySlice<Float>) {
         let width = Float.significandBitCount
+        let leastExponent = values.last?.exponentBitPattern ?? 0
         let zeros = values.map { value in
             // The leading one isn't part of it.
             let own = min(value.significandBitPattern.trailingZeroBitCount, width)
             return Int(value.exponentBitPattern - leastExponent) + own
         }
-        self.init(leastExponent: leastExponent, zeros: min(zeros.min() ?? 0, width))
+        self.init(
+            leastExponent: leastExponent, zeros: values.count > 1 ? min(zeros.min() ?? 0, width) : 0)
     }
 
     func count(exponent: UInt) -> Int {
@@ -233,22 +229,20 @@ struct BucketValues {
                 throw .malformed("frame is damaged: a bucket below the smallest exponent")
             }
         }
-        if let last = ranks.last {
-            let zeros = count > 1 ? Int(try bits.gamma(below: 5, "bucket")) - 1 : 0
-            guard zeros <= Float.significandBitCount else {
-                throw .malformed("frame is damaged: \(zeros) zeros at the end of a significand")
-            }
-            let digits = SignificandDigits(leastExponent: bucketExponent(last), zeros: zeros)
-            for rank in ranks {
-                let exponent = bucketExponent(rank)
-                let count = digits.count(exponent: exponent)
-                let significand =
-                    UInt32(try bits.read(count, "bucket")) << UInt32(Float.significandBitCount - count)
-                values.append(
-                    Float(
-                        sign: rank % 2 == 0 ? .plus : .minus, exponentBitPattern: exponent,
-                        significandBitPattern: significand))
-            }
+        let zeros = count > 1 ? Int(try bits.gamma(below: 5, "bucket")) - 1 : 0
+        guard zeros <= Float.significandBitCount else {
+            throw .malformed("frame is damaged: \(zeros) zeros at the end of a significand")
+        }
+        let digits = SignificandDigits(leastExponent: ranks.last.map(bucketExponent) ?? 0, zeros: zeros)
+        for rank in ranks {
+            let exponent = bucketExponent(rank)
+            let count = digits.count(exponent: exponent)
+            let significand =
+                UInt32(try bits.read(count, "bucket")) << UInt32(Float.significandBitCount - count)
+            values.append(
+                Float(
+                    sign: rank % 2 == 0 ? .plus : .minus, exponentBitPattern: exponent,
+                    significandBitPattern: significand))
         }
         guard bits.paddingIsZero else { throw .malformed("frame is damaged: bits after the buckets") }
         _ = try reader.bytes(bits.bytesRead, "buckets")

@@ -91,10 +91,11 @@ struct StreamPlan {
         {
             let mixed = StreamPlan.mixed(symbols, isShort: work <= StreamPlan.shortStream)
             // They take longer to read, too, which a few bytes in a hundred aren't worth.
-            if Double(mixed.bytes) < (total <= StreamPlan.fewSymbols ? 1 : 0.97) * estimate {
-                (coder, blockSize) = (mixed.stream.coder, mixed.stream.blockSize)
-                (coded, sample) = (mixed.stream.blocks, symbols)
-                estimate = Double(mixed.bytes)
+            let bytes = Double(mixed.writtenByteCount)
+            if bytes < (total <= StreamPlan.fewSymbols ? 1 : 0.97) * estimate {
+                (coder, blockSize) = (mixed.coder, mixed.blockSize)
+                (coded, sample) = (mixed.blocks, symbols)
+                estimate = bytes
             }
         }
         if total <= CountedCode.most,
@@ -159,19 +160,16 @@ struct StreamPlan {
     /// Beyond this only where the symbols' order tells something: where it doesn't, there is nothing to mix.
     private static let shortStream = 1 << 14
 
-    /// What mixed contexts take, with the symbols of the frame before or without. Where these tell nothing a long stream learns to do
+    /// The stream in mixed contexts, with the symbols of the frame before or without. Where these tell nothing a long stream learns to do
     /// without them, and only a short one is worth both attempts.
-    private static func mixed(
-        _ symbols: SymbolView, isShort: Bool
-    ) -> (stream: EncodedStream, bytes: Int) {
+    private static func mixed(_ symbols: SymbolView, isShort: Bool) -> EncodedStream {
         var blockSize = BlockSize(symbols: symbols.count, estimatedBytes: 0)
         blockSize.log2 = BlockSize.mixedLog2
         let attempts = symbols.previous == nil ? [false] : isShort ? [false, true] : [true]
         let streams = attempts.map {
             encodeBlocks(symbols, .mixed(usesPrevious: $0), blockSize, threads: 1)
         }
-        let best = streams.min { $0.byteCount < $1.byteCount } ?? streams[0]
-        return (best, best.writtenByteCount)
+        return streams.min { $0.byteCount < $1.byteCount } ?? streams[0]
     }
 
     /// The model with the least estimated bytes, and those of the one without contexts.

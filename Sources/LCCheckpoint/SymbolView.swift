@@ -70,7 +70,7 @@ struct SymbolView {
     /// The symbol of an element.
     func symbol(_ index: Int) -> UInt16 {
         guard let nonzero else { return symbols[index] }
-        return nonzero[index / 64] >> UInt64(index % 64) & 1 == 1 ? symbols[index] : 0
+        return nonzero.hasBit(index) ? symbols[index] : 0
     }
 
     /// How many symbols aren't zero.
@@ -147,15 +147,18 @@ struct SymbolView {
     }
 }
 
+extension UnsafePointer<UInt64> {
+    func hasBit(_ index: Int) -> Bool { self[index / 64] >> UInt64(index % 64) & 1 == 1 }
+}
+
+extension UnsafeMutablePointer<UInt64> {
+    func setBit(_ index: Int) { self[index / 64] |= 1 << UInt64(index % 64) }
+}
+
 extension ck_sparse {
     /// A symbol isn't zero.
     var hasNonzero: Bool {
-        guard let nonzero else { return false }
-        let words = UnsafeBufferPointer(start: nonzero, count: (count + 63) / 64)
-        guard let last = words.last else { return false }
-        // Behind a block's end another one may begin.
-        let bits = count % 64 == 0 ? last : last & (1 << UInt64(count % 64) - 1)
-        return bits != 0 || words.dropLast().contains { $0 != 0 }
+        UnsafeBufferPointer(start: nonzero, count: (count + 63) / 64).contains { $0 != 0 }
     }
 
     /// The elements of a block, which begins at a multiple of 64.

@@ -1,7 +1,6 @@
 import ArgumentParser
 import CZstd
 import LCCheckpoint
-import Tensors
 
 /// `varve bench codec`: the codec in memory, against memory bandwidth and zstd, in one run.
 struct CodecBench: ParsableCommand {
