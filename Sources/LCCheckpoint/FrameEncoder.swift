@@ -152,7 +152,10 @@ public struct FrameEncoder: ~Copyable {
         case .lc(let bits) where kind == .delta:
             let (buckets, few) = BucketTable.listing(vector, bits: bits, threads: threads)
             try vector.failure.check()
-            history = try encode(vector, buckets, few, settings.entropy, digests, into: &payload)
+            // Of a model that has gone astray next to nothing is finite, and exceptions take more than all bits do.
+            if buckets.nonfinite <= elements / 2 {
+                history = try encode(vector, buckets, few, settings.entropy, digests, into: &payload)
+            }
         case .auto(let wanted) where kind == .delta:
             let isRoot = settings.domain == .squareRoots
             let own = ScopeVector(sources, isRoot: isRoot)
@@ -161,9 +164,10 @@ public struct FrameEncoder: ~Copyable {
             if error > wanted / 2 {
                 history = try encode(own, error: error, settings.entropy, digests, into: &payload)
             }
-            // Nothing but the exact bits is near enough.
-            if payload.head.isEmpty { fallthrough }
-        case .lc, .exact, .auto:
+        case .lc, .exact, .auto: break
+        }
+        // For what is no delta, or where nothing but the exact bits is near enough.
+        if payload.head.isEmpty {
             ScopeTag(.exact).write(elements: elements, into: &payload.head)
             encodeExact(
                 sources, vector, isBase: kind == .base, entropy: settings.entropy, digests, threads: threads,

@@ -17,6 +17,8 @@ struct BucketTable: Sendable {
     private(set) var values: [Float] = [0]
     /// Elements of each symbol.
     private(set) var counts: [Int]
+    /// Deltas that aren't finite, whose elements are carried as they are.
+    let nonfinite: Int
 
     private(set) var symbolByKey = [UInt16](repeating: 0, count: keyCount)
     private var valueByKey = [Float](repeating: 0, count: keyCount)
@@ -27,6 +29,7 @@ struct BucketTable: Sendable {
     /// - Parameter keys: the buckets to keep, in order.
     init(_ ranges: ck_ranges, keys: ArraySlice<Int>, elements: Int, bits: Int?) {
         self.bits = bits
+        nonfinite = Int(ranges.nonfinite)
         counts = [0]
         withUnsafeBytes(of: ranges) { raw in
             let lows = raw.bindMemory(to: UInt32.self)
@@ -109,8 +112,8 @@ struct BucketTable: Sendable {
         }
     }
 
-    /// About the bits of the scope's heads: each bucket's value and frequency, and the rest.
-    var headBits: Double { 32 + 31 * Double(values.count - 1) }
+    /// About the bits of the scope's heads: each bucket's value and frequency, exceptions, and the rest.
+    var headBits: Double { 32 + 31 * Double(values.count - 1) + 40 * Double(nonfinite) }
 
     /// Appends what a reader needs to know of the values.
     func writeHead(into output: inout [UInt8]) {
