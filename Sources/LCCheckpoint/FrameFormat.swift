@@ -2,7 +2,7 @@
 
 enum FrameFormat {
     static let magic: [UInt8] = [0x56, 0x4c, 0x43, 0x46]  // "VLCF"
-    static let version: UInt8 = 4
+    static let version: UInt8 = 5
     /// Magic, version, flags, length: what a frame's length can be read from.
     static let prefixBytes = 4 + 1 + 1 + 6
     static let checksumBytes = 8
@@ -24,20 +24,16 @@ enum FrameFormat {
     enum Grouping: UInt8, CaseIterable {
         /// Those of floating formats, then the others.
         case byKind = 0
-        /// Each section in a scope of its own.
+        /// Each of a floating format in a scope of its own, then the others together.
         case each = 1
 
         /// The sections with their scopes, in the base's order.
         func apply(_ sections: [SectionLayout]) -> [SectionLayout] {
             var sections = sections
-            let hasFloats = sections.contains { $0.format.isFloatingPoint }
-            for index in sections.indices {
-                switch self {
-                case .each: sections[index].scope = index
-                case .byKind:
-                    sections[index].scope = sections[index].format.isFloatingPoint || !hasFloats ? 0 : 1
-                }
-            }
+            let floating = sections.indices.filter { sections[$0].format.isFloatingPoint }
+            let others = self == .each ? floating.count : min(1, floating.count)
+            for index in sections.indices { sections[index].scope = others }
+            for (place, index) in floating.enumerated() { sections[index].scope = self == .each ? place : 0 }
             return sections
         }
     }

@@ -5,7 +5,7 @@ import Tensors
 public enum CodecScope: Hashable, Sendable, CaseIterable {
     /// All floating tensors, in the order of their names.
     case model
-    /// Each its own.
+    /// Each floating tensor.
     case tensor
 }
 
@@ -103,13 +103,9 @@ public struct ModelLayout: Equatable {
 
     /// Indices of the tensors of each scope: floating ones first, then the others, which are carried exactly.
     func scopes(_ scope: CodecScope) -> [[Int]] {
-        switch scope {
-        case .tensor: return tensors.indices.map { [$0] }
-        case .model:
-            let floating = tensors.indices.filter { tensors[$0].dtype.elementFormat.isFloatingPoint }
-            let others = tensors.indices.filter { !tensors[$0].dtype.elementFormat.isFloatingPoint }
-            return [floating, others].filter { !$0.isEmpty }
-        }
+        let floating = tensors.indices.filter { tensors[$0].dtype.elementFormat.isFloatingPoint }
+        let others = tensors.indices.filter { !tensors[$0].dtype.elementFormat.isFloatingPoint }
+        return ((scope == .model ? [floating] : floating.map { [$0] }) + [others]).filter { !$0.isEmpty }
     }
 
     /// What a reader knows who has this model as a base.

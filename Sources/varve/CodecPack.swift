@@ -152,23 +152,12 @@ struct CodecUnpack: ParsableCommand {
         }
         let frames = ranges[...last].map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
         if let tensor { return try restore(tensor, frames, memory, threads: threads) }
-        var state: CodecModel?
-        var context: FrameContext?
-        var digest: Digest?
+        var run = RunReader(file: input, threads: threads)
         for (index, frame) in frames.enumerated() {
-            let frame = try ModelFrames.parse(frame, inheriting: context, file: input, keptBy: memory)
-            guard frame.header.step == UInt64(index), (frame.header.kind == .base) == (index == 0) else {
-                throw CommandFailure(
-                    "\(input) is damaged: its frame \(index) is \(frame.header.kind) of step \(frame.header.step)",
-                    exitCode: CommandFailure.malformed)
-            }
-            context = try ModelFrames.apply(
-                frame, to: &state, digest: digest, file: input, chained: index < frames.count - 1,
-                threads: threads)
-            digest = frame.header.stateDigest
+            try run.read(frame, isLast: index == frames.count - 1, keptBy: memory)
         }
-        try state?.write(to: output)
-        report(frames.count - 1, digest.map { [("digest", jsonQuoted("\($0)"))] } ?? [])
+        try run.state?.write(to: output)
+        report(frames.count - 1, run.digest.map { [("digest", jsonQuoted("\($0)"))] } ?? [])
     }
 
     private func report(_ step: Int, _ members: [(key: String, value: String)]) {

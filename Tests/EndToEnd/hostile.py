@@ -35,7 +35,7 @@ def signed(frame):
 
 def frame(delta, elements, scope, sections=None, padding=b"\x00", scopes=1):
     """A frame of one Float32 section w (or of others) with one scope, or many alike; its digests are zeros."""
-    body = b"VLCF" + bytes([4, 1 if delta else 0]) + bytes(6) + varint(1)
+    body = b"VLCF" + bytes([5, 1 if delta else 0]) + bytes(6) + varint(1)
     body += bytes(32 if delta else 16)
     body += sections if sections is not None else varint(1) + b"\x00" + varint(0) + varint(elements) + b"\x01w"
     table = b"\x01\x01w\x03F32\x01" + varint(elements) + b"\x00"

@@ -16,7 +16,7 @@ struct BadFrame: CustomTestStringConvertible {
     }
 
     static let all = [
-        BadFrame("bad-version", .unsupported, "frame is of version 3 "),
+        BadFrame("bad-version", .unsupported, "frame is of version 4 "),
         BadFrame("bad-flags", .unsupported, "has flags 17,"),
         BadFrame("bad-checksum", .checksumMismatch, "its checksum doesn't hold"),
         BadFrame("bad-length", .malformed, "bytes and claims"),
@@ -124,7 +124,7 @@ extension GoldenTests {
         }
         var bytes = frame.bytes
         switch name {
-        case "bad-version": bytes[4] = 3
+        case "bad-version": bytes[4] = 4
         case "bad-flags": bytes[5] |= 16
         case "bad-length": bytes[6] ^= 1
         case "bad-checksum": bytes[bytes.count - 1] ^= 1

@@ -5,7 +5,7 @@ import Testing
 
 @testable import LCCheckpoint
 
-/// Golden frames of several sections, formats and scopes, and a golden run file.
+/// Golden frames of several sections, formats and scopes.
 ///
 /// `NAME.base` and `NAME.state` hold the sections' bytes, end to end in the order of the frame's layout; a base state has no
 /// metadata. `VARVE_WRITE_GOLDEN=1` writes the files that aren't there.
@@ -63,46 +63,6 @@ import Testing
             let digest = bytes.withUnsafeBytes { Digest.of($0) }
             #expect(PlainDigest.of128(bytes) == .init(high: digest.high, low: digest.low), "\(length) bytes")
             #expect(PlainDigest.of64(bytes) == bytes.withUnsafeBytes { checksum64($0) }, "\(length) bytes")
-        }
-    }
-
-    @Test func theRunFileIsReadByBothDecoders() throws {
-        if ProcessInfo.processInfo.environment["VARVE_WRITE_GOLDEN"] != nil { try writeRun() }
-        let file = try GoldenFiles.read("pack.run")
-        let states = try GoldenFiles.read("pack.state")
-        let plain = try PlainRun.states(file)
-        #expect(plain.count == 3)
-        #expect(plain.flatMap { $0.sections.flatMap(\.bytes) } == states)
-        let table = try PlainRun.table(plain[2].metadata)
-        #expect(
-            table.tensors == [
-                PlainRun.Tensor(name: "b", type: "BF16", extents: [30]),
-                PlainRun.Tensor(name: "mask", type: "BOOL", extents: [3, 3]),
-                PlainRun.Tensor(name: "n", type: "I64", extents: [2]),
-                PlainRun.Tensor(name: "w", type: "F32", extents: [14, 20]),
-            ])
-        #expect(table.texts == [["format", "pt"], ["größe", "klein"]])
-
-        try file.withUnsafeBytes { file in
-            var model: CodecModel?
-            var context: FrameContext?
-            var digest: Digest?
-            for (step, range) in try RunFile.frames(file, file: "pack.run").enumerated() {
-                let bytes = UnsafeRawBufferPointer(rebasing: file[range])
-                let frame = try ModelFrames.parse(bytes, inheriting: context, file: "pack.run")
-                #expect(frame.header.step == UInt64(step))
-                #expect(frame.header.needsPrevious == (step == 2))
-                context = try ModelFrames.apply(
-                    frame, to: &model, digest: digest, file: "pack.run", chained: true, threads: 1)
-                digest = frame.header.stateDigest
-                let own = try #require(model)
-                for section in plain[step].sections {
-                    let name = TensorName(String(decoding: section.name, as: UTF8.self))
-                    let tensor = try #require(own.tensors.first { $0.name == name })
-                    #expect(Array(own.bytes(tensor)) == section.bytes)
-                }
-                #expect(own.metadata == ["format": "pt", "größe": "klein"])
-            }
         }
     }
 }

@@ -35,7 +35,7 @@ struct PlainDecoder {
     /// Decodes any frame. A base doesn't look at the state.
     static func decode(_ frame: [UInt8], onto state: PlainState) throws -> PlainState {
         var reader = PlainDecoder(Array(frame.dropLast(8)))
-        guard try reader.take(5) == [0x56, 0x4c, 0x43, 0x46, 4] else { throw Refused() }
+        guard try reader.take(5) == [0x56, 0x4c, 0x43, 0x46, 5] else { throw Refused() }
         let flags = try reader.take(1)[0]
         let isBase = flags & 1 == 0
         guard flags < 16, !isBase || flags == 0, try reader.number(6) == frame.count else { throw Refused() }
@@ -246,9 +246,12 @@ extension PlainState {
 
     /// Gives sections their scopes where a layout is inherited.
     mutating func group(_ grouping: UInt8) {
-        let others = sections.contains(where: \.isFloating) ? 1 : 0
-        for index in sections.indices {
-            sections[index].scope = grouping == 1 ? index : sections[index].isFloating ? 0 : others
+        var floating = 0
+        for index in sections.indices where sections[index].isFloating {
+            sections[index].scope = grouping == 1 ? floating : 0
+            floating += 1
         }
+        let others = grouping == 1 ? floating : min(floating, 1)
+        for index in sections.indices where !sections[index].isFloating { sections[index].scope = others }
     }
 }

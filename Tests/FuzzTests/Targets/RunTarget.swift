@@ -15,18 +15,10 @@ enum RunTarget {
         do throws(TensorFileError) {
             let ranges = try RunFile.frames(bytes, file: "a").prefix(8)
             let frames = ranges.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
-            var state: CodecModel?
-            var context: FrameContext?
-            var digest: Digest?
-            for bytes in frames {
-                let frame = try ModelFrames.parse(
-                    bytes, inheriting: context, file: "a", limits: ChainTarget.limits)
-                context = try ModelFrames.apply(
-                    frame, to: &state, digest: digest, file: "a", chained: true, threads: 1)
-                digest = frame.header.stateDigest
-            }
-            guard let state else { return false }
-            demand(try state.digest(threads: 1) == digest, "the model isn't the frame's state")
+            var run = RunReader(file: "a", limits: ChainTarget.limits)
+            for frame in frames { try run.read(frame) }
+            guard let state = run.state else { return false }
+            demand(try state.digest(threads: 1) == run.digest, "the model isn't the frame's state")
             for member in state.tensors.prefix(3) { slice(member, of: state, frames) }
             return true
         } catch {
@@ -39,9 +31,9 @@ enum RunTarget {
     ) {
         let slice = try? ChainSlice(
             of: member.name.value, count: frames.count, limits: ChainTarget.limits, frames: { frames[$0] })
-        // A run with a base in its middle can be read step by step, but isn't one chain.
-        guard let slice else { return }
-        demand(state.bytes(member).elementsEqual(slice.bytes), "a tensor alone differs from the whole")
+        demand(
+            slice.map { state.bytes(member).elementsEqual($0.bytes) } == true,
+            "a tensor alone differs from the whole")
     }
 
     static var seeds: [[UInt8]] {
