@@ -77,6 +77,32 @@ CK_VECTOR static size_t quantize_vector(const float *target, float *reconstructi
     return i;
 }
 
+// Any exponents: values and symbols are fetched one by one.
+CK_VECTOR static size_t quantize_gathered(const float *target, float *reconstruction, size_t count, const ck_buckets *buckets,
+                                          uint16_t *symbols, lanes_t *sums) {
+    int32_t codes[512];
+    for (size_t key = 0; key < 512; key++) codes[key] = buckets->symbols[key];
+    vector_lanes_t lanes = load_lanes(sums);
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        fetch_ahead(target + i, reconstruction + i);
+#pragma clang loop unroll(full)
+        for (size_t k = 0; k < 2; k++) {
+            size_t at = i + 8 * k;
+            __m256 live = _mm256_loadu_ps(target + at), old = _mm256_loadu_ps(reconstruction + at);
+            __m256i key = _mm256_srli_epi32(_mm256_castps_si256(_mm256_sub_ps(live, old)), 23);
+            __m256i code = _mm256_i32gather_epi32(codes, key, sizeof(int32_t));
+            __m256 restored = _mm256_add_ps(old, _mm256_i32gather_ps(buckets->values, key, sizeof(float)));
+            _mm256_storeu_ps(reconstruction + at, restored);
+            _mm_storeu_si128((__m128i *)(symbols + at),
+                             _mm_packus_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1)));
+            add_squares(&lanes, k, _mm256_sub_ps(live, restored), live);
+        }
+    }
+    store_lanes(sums, &lanes);
+    return i;
+}
+
 CK_VECTOR static size_t deltas_vector(const float *target, const float *previous, size_t count, float *deltas,
                                       lanes_t *sums) {
     vector_lanes_t lanes = load_lanes(sums);
@@ -101,17 +127,17 @@ ck_sums ck_quantize(const float *target, float *reconstruction, size_t count, co
     lanes_t lanes = {{0}, {0}};
     size_t done = 0;
 #ifdef CK_VECTOR
-    bool narrow = buckets->lowest > buckets->highest || buckets->highest - buckets->lowest < 8;
-    if (narrow && ck_has_vectors()) {
-        ck_buckets own = *buckets;
-        // Nothing is kept: an empty range that no delta falls into.
-        if (own.lowest > own.highest) own.lowest = 255, own.highest = 254;
-        done = ck_has_wide_vectors() ? ck_quantize_wide(target, reconstruction, count, &own, symbols, &lanes)
-                                     : quantize_vector(target, reconstruction, count, &own, symbols, &lanes);
+    ck_buckets own = *buckets;
+    // Nothing is kept: an empty range that no delta falls into.
+    if (own.lowest > own.highest) own.lowest = 255, own.highest = 254;
+    const bool is_narrow = own.highest + 1 - own.lowest <= 8;
+    if (is_narrow && ck_has_wide_vectors()) {
+        done = ck_quantize_wide(target, reconstruction, count, &own, symbols, &lanes);
+    } else if (ck_has_vectors()) {
+        done = (is_narrow ? quantize_vector : quantize_gathered)(target, reconstruction, count, &own, symbols, &lanes);
     }
 #endif
     quantize_plain(target + done, reconstruction + done, count - done, buckets, symbols + done);
-    if (done == 0) return ck_deltas(target, reconstruction, count, NULL);
     deltas_plain(target, reconstruction, done, count, NULL, &lanes);
     return sum_lanes(&lanes);
 }

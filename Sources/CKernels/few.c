@@ -6,29 +6,11 @@
 
 #include "runs.h"
 
-// Runs below this are tabulated.
-#define SHORT 1024
 // Symbols that are made ready at a time.
 #define BATCH 256
 
-// A symbol that isn't zero, and the zeros behind it.
 typedef struct {
-    uint16_t symbol;
-    // Of the run: its token, and the bits that come with it, the low ones and those above them. The number of low ones counts less.
-    uint8_t token;
-    uint8_t counts;
-    uint16_t low;
-    uint16_t high;
-} event_t;
-
-static event_t event_of_run(size_t run) {
-    uint32_t extra, token = run_token(run, &extra), low = extra > 12 ? 12 : extra;
-    return (event_t){0, (uint8_t)token, (uint8_t)((extra - low) << 4 | low), (uint16_t)(run & ((1u << low) - 1)),
-                     (uint16_t)(run >> 12 & ((1u << (extra - low)) - 1))};
-}
-
-typedef struct {
-    event_t runs[SHORT];
+    event_t runs[SHORT_RUNS];
     const ck_step *tokens;
     const ck_step *cold;
 } tables_t;
@@ -68,7 +50,7 @@ static bool make_ready(block_t *block, const tables_t *tables) {
         const size_t first = block->piece * CK_PIECE;
         for (size_t k = 0; k < count; k++) {
             size_t place = first + places[-(ptrdiff_t)k - 1], run = next - place - 1;
-            event_t event = run < SHORT ? tables->runs[run] : event_of_run(run);
+            event_t event = tabulated_run(run, tables->runs);
             event.symbol = (uint16_t)symbols[-(ptrdiff_t)k - 1];
             events[k] = event;
             next = place;
@@ -78,27 +60,6 @@ static bool make_ready(block_t *block, const tables_t *tables) {
         block->ready += count;
     }
     return block->ready > 0;
-}
-
-static inline __attribute__((always_inline)) uint32_t encode_few_bits(uint32_t state, uint32_t count, uint32_t bits,
-                                                                      sink_t *sink) {
-    uint32_t spare = CK_SCALE_BITS - count;
-    bool full = (uint64_t)state >= (uint64_t)((LOWEST >> CK_SCALE_BITS) << 16) << spare;
-    sink->next[-2] = (uint8_t)state;
-    sink->next[-1] = (uint8_t)(state >> 8);
-    sink->next -= full ? 2 : 0;
-    state = choose(full, state >> 16, state);
-    return (state >> spare) << CK_SCALE_BITS | bits << spare | (state & ((1u << spare) - 1));
-}
-
-static inline __attribute__((always_inline)) void encode_run(event_t event, const ck_step *tokens, uint32_t *own,
-                                                             uint32_t *other, sink_t *sink) {
-    if (__builtin_expect(event.counts > 15, 0))
-        turn(own, other, encode_few_bits(*own, event.counts >> 4, event.high, sink));
-    const uint32_t low = event.counts & 15, before = *own, state = encode_few_bits(before, low, event.low, sink);
-    *own = choose(low > 0, *other, before);
-    *other = choose(low > 0, state, *other);
-    turn(own, other, encode_step(*own, tokens + event.token, sink));
 }
 
 // As many events of both as are ready: chains of arithmetic side by side.
@@ -157,7 +118,7 @@ static uint8_t *end(block_t *block, const tables_t *tables) {
 
 void ck_encode_few(const ck_model *model, ck_few_block *one, ck_few_block *two) {
     tables_t tables;
-    for (size_t run = 0; run < SHORT; run++) tables.runs[run] = event_of_run(run);
+    fill_runs(tables.runs);
     tables.tokens = model->steps + model->tables * model->alphabet;
     tables.cold = model->steps + model->map[0] * model->alphabet;
     block_t first, second;

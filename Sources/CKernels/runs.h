@@ -18,13 +18,15 @@ static inline uint32_t run_token(size_t run, uint32_t *extra) {
     return 1 + PLAIN_RUNS + 2 * (exponent - 4) + (uint32_t)(run >> (exponent - 1) & 1);
 }
 
-// Bits as they are, at most 12, as from a table in which all have the same frequency.
-static inline uint32_t encode_bits(uint32_t state, uint32_t count, uint32_t bits, sink_t *sink) {
+// Bits as they are, at most 12, as from a table in which all have the same frequency. Whether the state is full can't be foreseen, so it
+// isn't branched on; no bits leave the state as it is.
+static inline __attribute__((always_inline)) uint32_t encode_bits(uint32_t state, uint32_t count, uint32_t bits, sink_t *sink) {
     uint32_t spare = CK_SCALE_BITS - count;
-    if (state >= ((LOWEST >> CK_SCALE_BITS) << 16) << spare) {
-        put_word(sink, state & 0xffff);
-        state >>= 16;
-    }
+    bool full = (uint64_t)state >= (uint64_t)((LOWEST >> CK_SCALE_BITS) << 16) << spare;
+    sink->next[-2] = (uint8_t)state;
+    sink->next[-1] = (uint8_t)(state >> 8);
+    sink->next -= full ? 2 : 0;
+    state = choose(full, state >> 16, state);
     return (state >> spare) << CK_SCALE_BITS | bits << spare | (state & ((1u << spare) - 1));
 }
 
@@ -32,6 +34,43 @@ static inline uint32_t encode_bits(uint32_t state, uint32_t count, uint32_t bits
 static inline __attribute__((always_inline)) void turn(uint32_t *own, uint32_t *other, uint32_t state) {
     *own = *other;
     *other = state;
+}
+
+// A symbol that isn't zero, and the zeros behind it.
+typedef struct {
+    uint16_t symbol;
+    // Of the run: its token, and the bits that come with it, the low ones and those above them. The number of low ones counts less.
+    uint8_t token;
+    uint8_t counts;
+    uint16_t low;
+    uint16_t high;
+} event_t;
+
+static inline event_t event_of_run(size_t run) {
+    uint32_t extra, token = run_token(run, &extra), low = extra > 12 ? 12 : extra;
+    return (event_t){0, (uint8_t)token, (uint8_t)((extra - low) << 4 | low), (uint16_t)(run & ((1u << low) - 1)),
+                     (uint16_t)(run >> 12 & ((1u << (extra - low)) - 1))};
+}
+
+// Runs below this are tabulated.
+#define SHORT_RUNS 1024
+
+static inline void fill_runs(event_t *runs) {
+    for (size_t run = 0; run < SHORT_RUNS; run++) runs[run] = event_of_run(run);
+}
+
+static inline event_t tabulated_run(size_t run, const event_t *runs) {
+    return run < SHORT_RUNS ? runs[run] : event_of_run(run);
+}
+
+static inline __attribute__((always_inline)) void encode_run(event_t event, const ck_step *tokens, uint32_t *own,
+                                                             uint32_t *other, sink_t *sink) {
+    if (__builtin_expect(event.counts > 15, 0))
+        turn(own, other, encode_bits(*own, event.counts >> 4, event.high, sink));
+    const uint32_t low = event.counts & 15, before = *own, state = encode_bits(before, low, event.low, sink);
+    *own = choose(low > 0, *other, before);
+    *other = choose(low > 0, state, *other);
+    turn(own, other, encode_step(*own, tokens + event.token, sink));
 }
 
 // The inverse; the state may have to be filled afterwards.

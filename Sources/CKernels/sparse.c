@@ -6,10 +6,6 @@
 #include "masks.h"
 #include "runs.h"
 
-// Events: an index into the steps, or bits as they are, or nothing.
-#define RAW 0x80000000u
-#define NOTHING 0xffffffffu
-
 size_t ck_mask_words(size_t count) { return count / 64 + 3; }
 
 #ifdef CK_VECTOR
@@ -41,44 +37,36 @@ static inline uint64_t hot_of(const ck_model *model, uint64_t before, uint64_t o
     return hot;
 }
 
-// Goes through the elements that stand in a block: hot ones, and cold ones that aren't zero.
+// 64 elements: bits of those that aren't zero, and of those before which, and before the one before which, stands one that isn't.
 typedef struct {
-    const ck_model *model;
-    const ck_sparse *block;
-    size_t word;
-    uint64_t events;
+    uint64_t own;
+    uint64_t left;
+    uint64_t second;
+    // Hot elements, and those that stand in a block: hot ones, and cold ones that aren't zero.
     uint64_t hot;
-    // Where the next element would be, and the cold zeros since the last cold symbol.
-    size_t position;
-    size_t run;
-} walk_t;
+    uint64_t standing;
+} word_t;
 
-static inline void walk_word(walk_t *walk) {
-    const uint64_t *nonzero = walk->block->nonzero, *above = walk->block->before;
-    const size_t word = walk->word;
-    uint64_t own = nonzero[word], before = word > 0 ? nonzero[word - 1] : 0;
-    walk->hot = 0;
-    if (above != NULL) {
-        // The next word is another block's if this one ends here.
-        const bool is_last = (word + 1) * 64 >= walk->block->count;
-        walk->hot = hot_of(walk->model, word > 0 ? above[word - 1] : 0, above[word], is_last ? 0 : above[word + 1]);
-    }
-    if (walk->model->uses_left) walk->hot |= own << 1 | before >> 63;
-    if (walk->model->wide) walk->hot |= own << 2 | before >> 62;
-    walk->events = walk->hot | own;
+static inline word_t word_of(const ck_model *model, const ck_sparse *block, size_t word) {
+    const uint64_t *nonzero = block->nonzero, *above = block->before;
+    const uint64_t own = nonzero[word], before = word > 0 ? nonzero[word - 1] : 0;
+    const uint64_t left = own << 1 | before >> 63, second = own << 2 | before >> 62;
+    const size_t rest = block->count - word * 64;
+    uint64_t hot = (model->uses_left ? left : 0) | (model->wide ? second : 0);
+    // The next word is another block's if this one ends here.
+    if (above != NULL) hot |= hot_of(model, word > 0 ? above[word - 1] : 0, above[word], rest <= 64 ? 0 : above[word + 1]);
+    if (rest < 64) hot &= ((uint64_t)1 << rest) - 1;
+    return (word_t){own, left, second, hot, hot | own};
 }
 
-static walk_t walk_begin(const ck_model *model, const ck_sparse *block) {
-    walk_t walk = {model, block, 0, 0, 0, 0, 0};
-    walk_word(&walk);
-    return walk;
-}
+static inline size_t words_of(const ck_sparse *block) { return (block->count + 63) / 64; }
 
 // Words that are looked at together.
 #define QUIET_WORDS 8
 
-// Nothing lies in some words, or so near to them that one of their elements could be hot.
+// Nothing lies in some words, neither the first nor the last ones, or so near to them that one of their elements could be hot.
 static inline bool are_quiet(const ck_sparse *block, size_t word) {
+    if (word == 0 || (word + QUIET_WORDS) * 64 >= block->count) return false;
     const uint64_t *own = block->nonzero + word, *above = block->before;
     uint64_t any = own[-1] >> 62;
     for (size_t k = 0; k < QUIET_WORDS; k++) any |= own[k];
@@ -88,98 +76,121 @@ static inline bool are_quiet(const ck_sparse *block, size_t word) {
     return any == 0;
 }
 
-// The next element, or SIZE_MAX. The caller sets run to 0 after a cold one.
-static inline size_t walk_next(walk_t *walk, bool *is_hot) {
-    while (walk->events == 0) {
-        walk->word++;
-        while ((walk->word + QUIET_WORDS) * 64 < walk->block->count && are_quiet(walk->block, walk->word))
-            walk->word += QUIET_WORDS;
-        if (walk->word * 64 >= walk->block->count) return SIZE_MAX;
-        walk_word(walk);
-    }
-    uint32_t bit = (uint32_t)__builtin_ctzll(walk->events);
-    walk->events &= walk->events - 1;
-    size_t index = walk->word * 64 + bit;
-    if (index >= walk->block->count) return SIZE_MAX;
-    walk->run += index - walk->position;
-    walk->position = index + 1;
-    *is_hot = walk->hot >> bit & 1;
-    return index;
+// A symbol, 0 where the bit of some that aren't zero isn't set.
+static inline uint32_t symbol_by(uint64_t bits, uint32_t bit, const uint16_t *symbol) {
+    return *symbol & -(uint32_t)(bits >> bit & 1);
 }
 
-static inline uint32_t context_at(const ck_model *model, const ck_sparse *block, size_t i) {
-    const uint32_t left = i > 0 ? symbol_at(block, i - 1) : 0, second = i > 1 ? symbol_at(block, i - 2) : 0;
-    return context_of(model, left, second, NULL, 0) + above_at(model, block->above, i, block->count);
+// The context of an element, whose bit in its word is given.
+static inline __attribute__((always_inline)) uint32_t context_in(const word_t *word, uint32_t bit, const ck_model *model,
+                                                                 const ck_sparse *block, size_t i) {
+    // Nothing stands before the first one.
+    const uint32_t left = symbol_by(word->left, bit, block->symbols + i - (i > 0));
+    return context_of(model, left, word->second >> bit & 1, NULL, 0) + above_at(model, block->above, i, block->count);
 }
 
 void ck_count_sparse_contexts(const ck_model *model, const ck_sparse *block, uint32_t *counts) {
-    walk_t walk = walk_begin(model, block);
-    bool is_hot = false;
+    const ck_model own = *model;
+    const ck_sparse elements = *block;
     size_t met = 0;
-    for (size_t i; (i = walk_next(&walk, &is_hot)) != SIZE_MAX; met++)
-        counts[context_at(model, block, i) * model->alphabet + symbol_at(block, i)]++;
-    counts[0] += (uint32_t)(block->count - met);
+    for (size_t word = 0; word < words_of(&elements); word++) {
+        if (are_quiet(&elements, word)) {
+            word += QUIET_WORDS - 1;
+            continue;
+        }
+        const word_t at = word_of(&own, &elements, word);
+        for (uint64_t standing = at.standing; standing != 0; standing &= standing - 1, met++) {
+            const uint32_t bit = (uint32_t)__builtin_ctzll(standing);
+            const size_t i = word * 64 + bit;
+            counts[context_in(&at, bit, &own, &elements, i) * own.alphabet + symbol_by(at.own, bit, elements.symbols + i)]++;
+        }
+    }
+    counts[0] += (uint32_t)(elements.count - met);
 }
 
 void ck_count_runs(const ck_model *model, const ck_sparse *block, uint32_t *tokens, uint32_t *extra_bits) {
-    walk_t walk = walk_begin(model, block);
-    bool is_hot = false;
-    while (walk_next(&walk, &is_hot) != SIZE_MAX) {
-        if (is_hot) continue;
-        uint32_t extra;
-        tokens[run_token(walk.run, &extra)]++;
-        *extra_bits += extra;
-        walk.run = 0;
+    const ck_model own = *model;
+    const ck_sparse elements = *block;
+    // Cold zeros since the last cold symbol.
+    size_t run = 0;
+    for (size_t word = 0; word < words_of(&elements); word++) {
+        if (are_quiet(&elements, word)) {
+            word += QUIET_WORDS - 1;
+            run += 64 * QUIET_WORDS;
+            continue;
+        }
+        const word_t at = word_of(&own, &elements, word);
+        uint64_t zeros = ~at.standing;
+        for (uint64_t cold = at.standing & ~at.hot; cold != 0; cold &= cold - 1) {
+            const uint64_t before = (cold & -cold) - 1;
+            run += (size_t)__builtin_popcountll(zeros & before);
+            zeros &= ~before;
+            uint32_t extra;
+            tokens[run_token(run, &extra)]++;
+            *extra_bits += extra;
+            run = 0;
+        }
+        // Behind the block's end are none, but what they would come to is never told.
+        run += (size_t)__builtin_popcountll(zeros);
     }
     tokens[0]++;
 }
 
-uint8_t *_Nullable ck_encode_sparse(const ck_model *model, const ck_sparse *block, uint32_t *events, size_t event_capacity,
-                                    uint8_t *buffer, size_t capacity) {
-    const uint32_t tokens = model->tables * model->alphabet;
-    const uint32_t cold = model->map[0] * model->alphabet;
-    if (event_capacity < 8) return NULL;
-    // The token stands before the hot elements that lie within its run, and is known only after them.
-    size_t pending = 0, next = 3;
-    walk_t walk = walk_begin(model, block);
-    bool is_hot = false;
-    for (size_t i; (i = walk_next(&walk, &is_hot)) != SIZE_MAX;) {
-        if (event_capacity - next < 8) return NULL;
-        if (is_hot) {
-            events[next++] = model->map[context_at(model, block, i)] * model->alphabet + symbol_at(block, i);
+size_t ck_sparse_room(const ck_model *model, const ck_sparse *block) {
+    const ck_model own = *model;
+    size_t steps = 1;
+    for (size_t word = 0; word < words_of(block); word++) {
+        const word_t at = word_of(&own, block, word);
+        // A symbol each, and where it is cold a token and its bits.
+        steps += (size_t)__builtin_popcountll(at.standing) + 3 * (size_t)__builtin_popcountll(at.standing & ~at.hot);
+    }
+    // Two bytes each at most; before they are written it isn't known whether a step's two are needed.
+    return 2 * steps + 10;
+}
+
+// The run up to a cold symbol, if there is one; none is to come otherwise.
+static inline event_t run_before(size_t next, size_t start, const event_t *runs) {
+    return next == SIZE_MAX ? (event_t){0} : tabulated_run(next - start, runs);
+}
+
+uint8_t *ck_encode_sparse(const ck_model *model, const ck_sparse *block, uint8_t *end) {
+    // Copies, which bytes that are written don't change.
+    const ck_model own = *model;
+    const ck_sparse elements = *block;
+    const ck_step *const steps = own.steps, *const tokens = steps + (size_t)own.tables * own.alphabet;
+    event_t runs[SHORT_RUNS];
+    fill_runs(runs);
+    sink_t sink = {end};
+    uint32_t state = LOWEST, other = LOWEST;
+    // From the end on: the cold symbol met last, if there was one, and the hot elements since.
+    size_t next = SIZE_MAX, hot = 0;
+    for (size_t word = words_of(&elements); word-- > 0;) {
+        if (word >= QUIET_WORDS && are_quiet(&elements, word - (QUIET_WORDS - 1))) {
+            word -= QUIET_WORDS - 1;
             continue;
         }
-        uint32_t extra, run = (uint32_t)walk.run;
-        events[pending] = tokens + run_token(run, &extra);
-        uint32_t low = extra > 12 ? 12 : extra, high = extra - low;
-        events[pending + 1] = low == 0 ? NOTHING : RAW | low << 16 | (run & ((1u << low) - 1));
-        events[pending + 2] = high == 0 ? NOTHING : RAW | high << 16 | (run >> low & ((1u << high) - 1));
-        events[next] = cold + block->symbols[i];
-        pending = next + 1;
-        next += 4;
-        walk.run = 0;
-    }
-    events[pending] = tokens;
-    events[pending + 1] = events[pending + 2] = NOTHING;
-    size_t real = 0;
-    for (size_t i = 0; i < next; i++) real += events[i] != NOTHING;
-    uint32_t states[2] = {LOWEST, LOWEST};
-    sink_t sink = {buffer + capacity};
-    for (size_t i = next; i-- > 0;) {
-        uint32_t event = events[i];
-        if (event == NOTHING) continue;
-        real--;
-        // At most four bytes an event, and eight for the states.
-        if (sink.next - buffer < 16) return NULL;
-        uint32_t *state = &states[real & 1];
-        if (event & RAW) {
-            *state = encode_bits(*state, event >> 16 & 0x7fff, event & 0xfff, &sink);
-        } else {
-            *state = encode_step(*state, model->steps + event, &sink);
+        const word_t at = word_of(&own, &elements, word);
+        for (uint64_t standing = at.standing; standing != 0;) {
+            const uint32_t bit = 63 - (uint32_t)__builtin_clzll(standing);
+            standing ^= (uint64_t)1 << bit;
+            const size_t i = word * 64 + bit;
+            if (at.hot >> bit & 1) {
+                hot++;
+            } else {
+                // The run behind a cold symbol, which is read before the hot elements that lie within.
+                encode_run(run_before(next, i + 1 + hot, runs), tokens, &state, &other, &sink);
+                next = i;
+                hot = 0;
+            }
+            // The context of a cold one is 0.
+            const ck_step *table = steps + own.map[context_in(&at, bit, &own, &elements, i)] * own.alphabet;
+            turn(&state, &other, encode_step(state, table + symbol_by(at.own, bit, elements.symbols + i), &sink));
         }
     }
-    put_state(&sink, states[1]);
-    put_state(&sink, states[0]);
+    encode_run(run_before(next, hot, runs), tokens, &state, &other, &sink);
+    // The last that was written is the first to be read.
+    put_state(&sink, state);
+    put_state(&sink, other);
     return sink.next;
 }
 

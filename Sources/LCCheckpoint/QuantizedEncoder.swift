@@ -45,6 +45,43 @@ struct QuantizedEncoder {
 
     /// Appends the scope's payload. Throws when a source failed, or gave other bytes than before.
     func encode(totals: inout ScopeTotals, into payload: inout ScopePayload) throws(CodecError) {
+        let (stream, outcomes) = plansByAll ? try encodeKept() : try encodeByBlocks()
+        var exceptions: [ExceptionalElement] = []
+        for outcome in outcomes {
+            exceptions += outcome.exceptions
+            totals.error += outcome.error
+            totals.norm += outcome.norm
+        }
+        totals.entropyBits += entropyBits(buckets.counts)
+        if stream.coder.usesPrevious { totals.usesPrevious = true }
+        ScopeTag(.lc, hasExceptions: !exceptions.isEmpty, bits: buckets.bits)
+            .write(elements: vector.layout.count, into: &payload.head)
+        buckets.writeHead(into: &payload.head)
+        write(exceptions, vector.layout, into: &payload.head)
+        payload.append(stream)
+    }
+
+    /// Finds all symbols first.
+    private func encodeKept() throws(CodecError) -> (stream: EncodedStream, outcomes: [BlockOutcome]) {
+        let count = vector.layout.count
+        let symbols = KeptSymbols(count: count)
+        let pieces = (count + QuantizedEncoder.pieceCount - 1) / QuantizedEncoder.pieceCount
+        let outcomes = Results(count: pieces, BlockOutcome())
+        let scratches = (0..<max(1, min(threads, pieces))).map { _ in BlockScratch(count: 0) }
+        inParallel(pieces, threads: threads) { piece, worker in
+            let range = FewDeltas.range(piece, of: count)
+            outcomes[piece] = quantize(
+                range, .all, scratch: scratches[worker], into: symbols.first + range.lowerBound)
+        }
+        try vector.failure.check()
+        let view = SymbolView(
+            UnsafeBufferPointer(start: symbols.first, count: count), previous: knownPrevious, owner: symbols)
+        let plan = StreamPlan(sample: view, isComplete: true, counts: buckets.counts, entropy: entropy)
+        return (plan.encode(view, threads: threads), outcomes.all)
+    }
+
+    /// Finds each block's symbols when it is coded, by a plan that was made from some.
+    private func encodeByBlocks() throws(CodecError) -> (stream: EncodedStream, outcomes: [BlockOutcome]) {
         let count = vector.layout.count
         let plan = makePlan()
         let blockCount = plan.blockSize.blocks(of: count)
@@ -69,25 +106,13 @@ struct QuantizedEncoder {
             }
         }
         try vector.failure.check()
-        var stream = EncodedStream(coder: plan.coder, blockSize: plan.blockSize, blocks: [])
-        var exceptions: [ExceptionalElement] = []
-        for outcome in outcomes.all {
-            stream.blocks.append(outcome.body)
-            exceptions += outcome.exceptions
-            totals.error += outcome.error
-            totals.norm += outcome.norm
-        }
+        var stream = EncodedStream(
+            coder: plan.coder, blockSize: plan.blockSize, blocks: outcomes.all.map(\.body))
         if let huffman = plan.huffman, stream.byteCount > plan.mostBytes {
             // The sample misled: what was promised is never more than Huffman's bytes.
             try recode(&stream, count: count, alphabet: buckets.counts.count, previous: previous, huffman)
         }
-        totals.entropyBits += entropyBits(buckets.counts)
-        if stream.coder.usesPrevious { totals.usesPrevious = true }
-        ScopeTag(.lc, hasExceptions: !exceptions.isEmpty, bits: buckets.bits)
-            .write(elements: count, into: &payload.head)
-        buckets.writeHead(into: &payload.head)
-        write(exceptions, vector.layout, into: &payload.head)
-        payload.append(stream)
+        return (stream, outcomes.all)
     }
 
     /// Quantizes and codes a block, piece by piece.
@@ -97,7 +122,8 @@ struct QuantizedEncoder {
         let block = plan.blockSize.range(index, of: vector.layout.count)
         let symbols = UnsafeMutableBufferPointer(rebasing: scratch.symbols[..<block.count])
         if wanted == .nonzero { scratch.words.update(repeating: 0, count: ck_mask_words(block.count)) }
-        var outcome = quantize(block, wanted, scratch: scratch)
+        var outcome = quantize(
+            block, wanted, scratch: scratch, into: symbols.baseAddress.unsafelyUnwrapped)
         let view = SymbolView(
             UnsafeBufferPointer(symbols), previous: previous.map { $0 + block.lowerBound },
             nonzero: wanted == .nonzero ? .init(scratch.words) : nil)
@@ -113,7 +139,9 @@ struct QuantizedEncoder {
     private func encode(
         _ blocks: [Range<Int>], of few: FewDeltas, _ coder: BlockCoder, scratch: BlockScratch
     ) -> [BlockOutcome] {
-        var outcomes = blocks.map { quantize($0, .none, scratch: scratch) }
+        // No symbols are wanted but for what isn't finite.
+        let symbols = scratch.symbols.baseAddress.unsafelyUnwrapped
+        var outcomes = blocks.map { quantize($0, .none, scratch: scratch, into: symbols) }
         let size = QuantizedEncoder.pieceCount
         let lists = blocks.map { block in
             let pieces = (block.lowerBound / size)...((block.upperBound - 1) / size)
@@ -125,15 +153,17 @@ struct QuantizedEncoder {
         return outcomes
     }
 
-    /// Quantizes a block, piece by piece; its symbols are left in `scratch`, as far as they are wanted, and in the lists.
+    /// Quantizes a block, piece by piece; its symbols are left in `symbols`, as far as they are wanted, and in the lists.
     private func quantize(
-        _ block: Range<Int>, _ wanted: WantedSymbols, scratch: BlockScratch
+        _ block: Range<Int>, _ wanted: WantedSymbols, scratch: BlockScratch,
+        into symbols: UnsafeMutablePointer<UInt16>
     ) -> BlockOutcome {
         var outcome = BlockOutcome()
         var next = digests.piece(from: block.lowerBound)
         for start in stride(from: block.lowerBound, to: block.upperBound, by: QuantizedEncoder.pieceCount) {
             let piece = start..<min(start + QuantizedEncoder.pieceCount, block.upperBound)
-            quantize(piece, wanted, scratch: scratch, at: start - block.lowerBound, &outcome)
+            let offset = start - block.lowerBound
+            quantize(piece, wanted, scratch, symbols + offset, scratch.words + offset / 64, &outcome)
             digests.digest(from: &next, upTo: piece.upperBound)
         }
         return outcome
@@ -141,10 +171,10 @@ struct QuantizedEncoder {
 
     /// Quantizes a piece, and carries the elements that need it.
     private func quantize(
-        _ range: Range<Int>, _ wanted: WantedSymbols, scratch: BlockScratch, at start: Int,
+        _ range: Range<Int>, _ wanted: WantedSymbols, _ scratch: BlockScratch,
+        _ symbols: UnsafeMutablePointer<UInt16>, _ nonzero: UnsafeMutablePointer<UInt64>,
         _ outcome: inout BlockOutcome
     ) {
-        let symbols = scratch.symbols.baseAddress.unsafelyUnwrapped + start
         let count = range.count
         let room = scratch.floats(2 * count)
         // Lists know their targets.
@@ -155,7 +185,7 @@ struct QuantizedEncoder {
         if let few {
             sums = buckets.quantize(restored, count: count, &few.pieces[place])
             if let history { few.mark(place, in: history + range.lowerBound) }
-            if wanted == .nonzero { few.put(place, into: symbols, scratch.words + start / 64) }
+            if wanted == .nonzero { few.put(place, into: symbols, nonzero) }
             if wanted == .all || !sums.isFinite { few.spread(place, into: symbols) }
         } else {
             let live = target.unsafelyUnwrapped
@@ -204,6 +234,15 @@ struct QuantizedEncoder {
         }
         return carried
     }
+}
+
+/// A vector's symbols.
+private final class KeptSymbols {
+    let first: UnsafeMutablePointer<UInt16>
+
+    init(count: Int) { first = .allocate(capacity: count) }
+
+    deinit { first.deallocate() }
 }
 
 extension ck_sums {

@@ -24,13 +24,24 @@ extension QuantizedEncoder {
         return plan
     }
 
+    /// The plan is made from every symbol, and they are found one by one: so they are found once, and kept.
+    var plansByAll: Bool {
+        few == nil && hasChoice && sampleRanges.reduce(0) { $0 + $1.count } == vector.layout.count
+    }
+
+    /// Symbols differ, and nobody said how to code them.
+    private var hasChoice: Bool { entropy != .huffman && buckets.counts.count { $0 > 0 } > 1 }
+
+    /// What a plan is told of the frame before.
+    var knownPrevious: UnsafePointer<UInt8>? { entropy == .quick ? nil : previous }
+
     private func sampledPlan() -> StreamPlan {
         let counts = buckets.counts
         let count = vector.layout.count
-        let previous = entropy == .quick ? nil : previous
-        guard entropy != .huffman, counts.filter({ $0 > 0 }).count > 1 else { return huffmanPlan }
+        let previous = knownPrevious
+        guard hasChoice else { return huffmanPlan }
         let share = Double(count - counts[0]) / Double(count)
-        let ranges = sampleRanges(count, share: share, isSmallAlphabet: counts.count <= 16)
+        let ranges = sampleRanges
         let total = ranges.reduce(0) { $0 + $1.count }
         // Zeros among zeros need not be looked at; short streams are tried with coders that do, and where fewer are zero that is quicker.
         let isSparse =
@@ -66,9 +77,12 @@ extension QuantizedEncoder {
     }
 
     /// Enough elements to meet some thousand symbols that aren't zero; all where alphabets are large, or the vector isn't much larger.
-    private func sampleRanges(_ count: Int, share: Double, isSmallAlphabet: Bool) -> [Range<Int>] {
+    private var sampleRanges: [Range<Int>] {
+        let counts = buckets.counts
+        let count = vector.layout.count
+        let share = Double(count - counts[0]) / Double(count)
         var wanted = max(sampleElements, Int(min(Double(sampleSent) / share, Double(min(count, mostSample)))))
-        if !isSmallAlphabet || wanted >= count / 2 { wanted = count }
+        if counts.count > 16 || wanted >= count / 2 { wanted = count }
         // Pieces that runs of zeros are short in: where they are cut they tell nothing.
         var piece = sampleStep
         while piece < wanted / 8, Double(piece) * share < 64 { piece *= 2 }

@@ -240,18 +240,10 @@ struct SymbolModel: Sendable {
             }
             var own = block.sparse(usesPrevious: contexts.usesPrevious, words: scratch.words)
             guard own.hasNonzero else { return }
-            var events = max(4 * 16_384, count / 2)
-            while true {
-                let capacity = 4 * events + 16
-                let buffer = scratch.bytes(capacity)
-                let start = ck_encode_sparse(
-                    model, &own, scratch.events(events), events, buffer, capacity)
-                if let start {
-                    return output.append(
-                        contentsOf: UnsafeBufferPointer(start: start, count: buffer + capacity - start))
-                }
-                events *= 2
-            }
+            let capacity = ck_sparse_room(model, &own)
+            let end = scratch.bytes(capacity) + capacity
+            let start = ck_encode_sparse(model, &own, end)
+            output.append(contentsOf: UnsafeBufferPointer(start: start, count: end - start))
         }
     }
 
