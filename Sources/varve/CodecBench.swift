@@ -1,6 +1,7 @@
 import ArgumentParser
 import CZstd
 import LCCheckpoint
+import Tensors
 
 /// `varve bench codec`: the codec in memory, against memory bandwidth and zstd, in one run.
 struct CodecBench: ParsableCommand {
@@ -26,17 +27,15 @@ struct CodecBench: ParsableCommand {
     @Option(help: "A model file (safetensors), to time its delta to --target.") var base: String?
     @Option(help: "The model a step later: same tensors, same shapes.") var target: String?
     @Option(help: "Rounds.") var rounds = 9
-    @Option(help: "Bits of promotion.") var bits = 3
+    @Option(help: "Bits of promotion: 1 to 16, or all.") var bits = "3"
     @Flag(help: "Print one JSON object.") var json = false
 
     func run() throws {
-        guard (1 << 12...1 << 28).contains(elements ?? ownElements), (1...1000).contains(rounds),
-            (1...16).contains(bits)
-        else {
+        guard (1 << 12...1 << 28).contains(elements ?? ownElements), (1...1000).contains(rounds) else {
             throw CommandFailure(
-                "--elements is 4096 to 268435456, --rounds 1 to 1000, --bits 1 to 16",
-                exitCode: CommandFailure.usage)
+                "--elements is 4096 to 268435456, --rounds 1 to 1000", exitCode: CommandFailure.usage)
         }
+        let bits = try promotionBits(bits)
         let deltas = try self.deltas()
         var cases: [String] = []
         for delta in deltas {
@@ -48,7 +47,8 @@ struct CodecBench: ParsableCommand {
         print(
             json
                 ? jsonObject([
-                    ("elements", "\(deltas[0].base.count)"), ("rounds", "\(rounds)"), ("bits", "\(bits)"),
+                    ("elements", "\(deltas[0].base.count)"), ("rounds", "\(rounds)"),
+                    ("bits", bits.map { "\($0)" } ?? jsonQuoted("all")),
                     ("workloads", "[\(cases.joined(separator: ", "))]"), ("exact", exact.object),
                 ]) : (cases + [exact.text]).joined(separator: "\n"))
     }

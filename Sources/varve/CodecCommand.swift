@@ -32,6 +32,15 @@ struct ThreadOptions: ParsableArguments {
     }
 }
 
+/// What an option says of the bits of promotion; nil for every bucket.
+func promotionBits(_ option: String) throws -> Int? {
+    if option == "all" { return nil }
+    guard let bits = Int(option), (1...16).contains(bits) else {
+        throw CommandFailure("--bits is 1 to 16 or all, not \(option)", exitCode: CommandFailure.usage)
+    }
+    return bits
+}
+
 /// How to encode: shared by `encode` and `pack`.
 struct CodecOptions: ParsableArguments {
     @Option(help: "lc (compressed), exact (bit for bit), or auto (the fewest bytes within --error).")
@@ -64,12 +73,7 @@ struct CodecOptions: ParsableArguments {
         guard let coder = coders[entropy] else { throw usage("--entropy is best or huffman, not \(entropy)") }
         let kind: CodecSettings.Kind
         switch codec {
-        case "lc" where bits == "all": kind = .lc(bits: nil)
-        case "lc":
-            guard let bits = Int(bits), (1...16).contains(bits) else {
-                throw usage("--bits is 1 to 16 or all, not \(self.bits)")
-            }
-            kind = .lc(bits: bits)
+        case "lc": kind = .lc(bits: try promotionBits(bits))
         case "exact": kind = .exact
         case "auto":
             guard let error else { throw usage("--codec auto needs --error, for example --error 1e-3") }

@@ -8,7 +8,8 @@ import Tensors
 /// One delta, timed round after round.
 final class CodecTrial {
     let delta: BenchDelta
-    let bits: Int
+    /// Nil for every bucket.
+    let bits: Int?
     var timings = Timings()
     private var base: [Float] { delta.base }
     private var target: [Float] { delta.target }
@@ -20,7 +21,7 @@ final class CodecTrial {
     /// Of `auto` at the error of the plain encoding.
     private var autoBytes = 0
 
-    init(_ delta: BenchDelta, bits: Int) {
+    init(_ delta: BenchDelta, bits: Int?) {
         self.delta = delta
         self.bits = bits
         work = delta.base
