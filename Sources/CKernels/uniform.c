@@ -7,6 +7,8 @@
 
 // Elements whose sums are kept in single precision.
 #define FLUSH 4096
+// No sum of weights is so small that less would change it, or its class.
+#define FADED 0x1p-30f
 
 static void flush(tally_lanes_t *lanes, ck_tally *tally) {
     for (int lane = 0; lane < LANES; lane++) {
@@ -30,6 +32,30 @@ static inline void count_kinds(uint32_t slow, const uint32_t *fast, uint32_t sen
         tally->seen[kind]++;
         tally->sent[kind] += sent >> k & 1;
     }
+}
+
+// What is left of the activity once groups have passed in which nothing happens. Sums that no longer change any that they are added
+// to are gone: so a long wait takes no longer than a short one.
+static activity_t fade(activity_t activity, size_t groups, bool counts_kinds, ck_tally *tally) {
+    for (; groups > 0 && (activity.fast > 0 || activity.slow > 0); groups--) {
+        if (counts_kinds) {
+            const uint32_t slow = class_of(activity.slow);
+            float fast = activity.fast;
+            for (size_t k = 0; k < GROUP_SIZE; k++, fast *= FAST) tally->seen[CK_ACTIVITY_CLASSES * slow + class_of(fast)]++;
+        }
+        activity.fast *= FAST8;
+        activity.slow *= SLOW8;
+        if (activity.fast < FADED) activity.fast = 0;
+        if (activity.slow < FADED) activity.slow = 0;
+    }
+    if (counts_kinds) tally->seen[0] += GROUP_SIZE * groups;
+    return activity;
+}
+
+// Passes over the groups up to the one at hand.
+static inline void pass_quiet(uint32_t group, activity_t *activity, bool counts_kinds, ck_tally *tally) {
+    if (group != activity->next) *activity = fade(*activity, group - activity->next, counts_kinds, tally);
+    activity->next = group + 1;
 }
 
 // A group of which only `count` elements are there: the others are zeros. Its sums are those of half of the lanes.
@@ -112,8 +138,8 @@ CK_VECTOR static inline void add_level(int32_t slot, __m256i slots, __m256 offse
 
 // Whole groups; returns how far it came.
 CK_VECTOR static inline __attribute__((always_inline)) size_t
-quantize_groups(const float *target, const float *previous, size_t count, const ck_uniform *rule, activity_t *activity,
-                uint16_t *symbols, const bool counts_kinds, tally_lanes_t *lanes, ck_tally *tally) {
+quantize_groups(const float *target, const float *previous, const uint32_t *groups, size_t count, const ck_uniform *rule,
+                activity_t *activity, uint16_t *symbols, const bool counts_kinds, tally_lanes_t *lanes, ck_tally *tally) {
     const __m256 magnitudes = _mm256_castsi256_ps(_mm256_set1_epi32((int)MAGNITUDE));
     const __m256 inverse = _mm256_set1_ps(rule->inverse), usual = _mm256_set1_ps(rule->usual);
     const __m256 lowest = _mm256_set1_ps(lowest_threshold(rule)), end = _mm256_set1_ps(CK_UNIFORM_END);
@@ -126,8 +152,14 @@ quantize_groups(const float *target, const float *previous, size_t count, const 
     for (size_t half = 0; half < 2; half++) squares[half] = _mm256_loadu_ps(lanes->squares + 8 * half);
     __m256i highest = _mm256_loadu_si256((const __m256i *)lanes->highest);
     float slow = activity->slow;
+    uint32_t next = activity->next;
     size_t i = 0;
     for (; i + GROUP_SIZE <= count; i += GROUP_SIZE) {
+        if (groups != NULL) {
+            activity_t rest = {_mm256_cvtss_f32(carried), slow, next};
+            pass_quiet(groups[i / GROUP_SIZE], &rest, counts_kinds, tally);
+            carried = _mm256_set1_ps(rest.fast), slow = rest.slow, next = rest.next;
+        }
         const size_t half = i / GROUP_SIZE % 2, lane = GROUP_SIZE * half;
         __m256 delta = _mm256_loadu_ps(target + i);
         if (previous != NULL) delta = _mm256_sub_ps(delta, _mm256_loadu_ps(previous + i));
@@ -193,39 +225,61 @@ quantize_groups(const float *target, const float *previous, size_t count, const 
     }
     for (size_t half = 0; half < 2; half++) _mm256_storeu_ps(lanes->squares + 8 * half, squares[half]);
     _mm256_storeu_si256((__m256i *)lanes->highest, highest);
-    *activity = (activity_t){_mm256_cvtss_f32(carried), slow};
+    *activity = (activity_t){_mm256_cvtss_f32(carried), slow, next};
     return i;
 }
 
-CK_VECTOR static size_t quantize_vector(const float *target, const float *previous, size_t count,
+CK_VECTOR static size_t quantize_vector(const float *target, const float *previous, const uint32_t *groups, size_t count,
                                         const ck_uniform *rule, activity_t *activity, uint16_t *symbols,
                                         bool counts_kinds, tally_lanes_t *lanes, ck_tally *tally) {
-    if (counts_kinds) return quantize_groups(target, previous, count, rule, activity, symbols, true, lanes, tally);
-    if (previous == NULL) return quantize_groups(target, NULL, count, rule, activity, symbols, false, lanes, tally);
-    return quantize_groups(target, previous, count, rule, activity, symbols, false, lanes, tally);
+    if (groups != NULL && counts_kinds)
+        return quantize_groups(target, previous, groups, count, rule, activity, symbols, true, lanes, tally);
+    if (groups != NULL) return quantize_groups(target, previous, groups, count, rule, activity, symbols, false, lanes, tally);
+    if (counts_kinds) return quantize_groups(target, previous, NULL, count, rule, activity, symbols, true, lanes, tally);
+    if (previous == NULL) return quantize_groups(target, NULL, NULL, count, rule, activity, symbols, false, lanes, tally);
+    return quantize_groups(target, previous, NULL, count, rule, activity, symbols, false, lanes, tally);
 }
 #endif
 
-void ck_quantize_uniform(const float *target, const float *previous, size_t count, const ck_uniform *rule,
-                         uint16_t *symbols, bool counts_kinds, ck_tally *tally) {
-    activity_t activity = {0, 0};
+// All groups, or those with the given numbers.
+static void quantize(const float *target, const float *previous, const uint32_t *groups, size_t count, const ck_uniform *rule,
+                     activity_t *activity, uint16_t *symbols, bool counts_kinds, ck_tally *tally) {
     tally_lanes_t lanes;
     memset(&lanes, 0, sizeof lanes);
     for (size_t start = 0; start < count; start += FLUSH) {
         size_t end = start + FLUSH < count ? start + FLUSH : count, i = start;
 #ifdef CK_VECTOR
-        if (ck_has_wide_vectors() && !counts_kinds)
-            i += ck_quantize_uniform_wide(target + i, previous == NULL ? NULL : previous + i, end - i, rule, &activity,
-                                          symbols == NULL ? NULL : symbols + i, &lanes);
+        const float *own = previous == NULL ? NULL : previous + i;
+        uint16_t *out = symbols == NULL ? NULL : symbols + i;
+        if (ck_has_wide_vectors() && !counts_kinds && groups == NULL)
+            i += ck_quantize_uniform_wide(target + i, own, end - i, rule, activity, out, &lanes);
         else if (ck_has_vectors())
-            i += quantize_vector(target + i, previous == NULL ? NULL : previous + i, end - i, rule, &activity,
-                                 symbols == NULL ? NULL : symbols + i, counts_kinds, &lanes, tally);
+            i += quantize_vector(target + i, own, groups == NULL ? NULL : groups + i / GROUP_SIZE, end - i, rule, activity, out,
+                                 counts_kinds, &lanes, tally);
 #endif
-        for (; i < end; i += GROUP_SIZE)
+        for (; i < end; i += GROUP_SIZE) {
+            if (groups != NULL) pass_quiet(groups[i / GROUP_SIZE], activity, counts_kinds, tally);
             group_plain(target + i, previous == NULL ? NULL : previous + i, end - i < GROUP_SIZE ? end - i : GROUP_SIZE,
-                        rule, &activity, symbols == NULL ? NULL : symbols + i, counts_kinds, i % LANES, &lanes, tally);
+                        rule, activity, symbols == NULL ? NULL : symbols + i, counts_kinds, i % LANES, &lanes, tally);
+        }
         flush(&lanes, tally);
     }
+}
+
+void ck_quantize_uniform(const float *target, const float *previous, size_t count, const ck_uniform *rule,
+                         uint16_t *symbols, bool counts_kinds, ck_tally *tally) {
+    activity_t activity = {0, 0, 0};
+    quantize(target, previous, NULL, count, rule, &activity, symbols, counts_kinds, tally);
+}
+
+void ck_quantize_loud(const ck_loud *loud, size_t first, size_t end, const ck_uniform *rule, bool writes, bool counts_kinds,
+                      ck_tally *tally) {
+    const size_t from = ck_loud_from(loud, first), to = ck_loud_from(loud, end), start = from * GROUP_SIZE;
+    if (from == to && !counts_kinds) return;
+    activity_t activity = {0, 0, (uint32_t)first};
+    quantize(loud->targets + start, loud->previous + start, loud->groups + from, GROUP_SIZE * (to - from), rule, &activity,
+             writes ? loud->symbols + start : NULL, counts_kinds, tally);
+    if (counts_kinds) fade(activity, end - activity.next, true, tally);
 }
 
 void ck_tally_merge(ck_tally *into, const ck_tally *other) {

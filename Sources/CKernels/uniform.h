@@ -16,10 +16,11 @@
 #define CLASS_OFFSET 0.0625f
 #define CLASS_EXPONENT (127 - 4)
 
-// What is carried from one group to the next.
+// What is carried from one group to the next, and where some are left out the number of the one to come.
 typedef struct {
     float fast;
     float slow;
+    uint32_t next;
 } activity_t;
 
 // Sums by lane, of sixteen elements in turn; offsets and counts by level, from 1 on.

@@ -126,7 +126,7 @@ quantize_wide(const float *target, const float *previous, size_t count, const ck
     }
     _mm512_storeu_ps(lanes->squares, squares);
     _mm512_storeu_si512(lanes->highest, highest);
-    *activity = (activity_t){_mm512_cvtss_f32(carried), slow};
+    *activity = (activity_t){_mm512_cvtss_f32(carried), slow, 0};
     return i;
 }
 

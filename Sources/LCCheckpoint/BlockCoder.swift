@@ -35,8 +35,8 @@ enum BlockCoder: Sendable {
     var takesNonzero: Bool {
         switch self {
         case .contexts(let model): model.isSparse
-        case .mixed: true
-        case .constant, .huffman, .raw, .groups, .gaps, .counted: false
+        case .mixed, .gaps, .constant: true
+        case .huffman, .raw, .groups, .counted: false
         }
     }
 
@@ -82,20 +82,21 @@ enum BlockCoder: Sendable {
     }
 
     /// Appends a block's body.
-    ///
-    /// - Precondition: all symbols are there, unless `takesNonzero`.
     func encode(_ block: SymbolView, scratch: BlockScratch, into output: inout [UInt8]) {
-        switch self {
-        case .constant: break
-        case .huffman(let code): code.encode(block.dense, into: &output)
-        case .contexts(let model): model.encode(block, scratch: scratch, into: &output)
-        case .raw: output.append(contentsOf: block.dense.lazy.map { UInt8(truncatingIfNeeded: $0) })
-        case .mixed(let usesPrevious):
-            output += MixedModel.encode(block.sparse(usesPrevious: usesPrevious, words: scratch.words))
-        case .groups(let code): code.encode(block.dense, scratch: scratch, into: &output)
-        case .gaps(let code): output += code.encode(block.dense)
-        case .counted(let alphabet):
-            output += CountedCode.encode(block.dense, alphabet: alphabet, scratch: scratch)
+        let block = takesNonzero ? block : block.filled
+        withExtendedLifetime(block) {
+            switch self {
+            case .constant: break
+            case .huffman(let code): code.encode(block.dense, into: &output)
+            case .contexts(let model): model.encode(block, scratch: scratch, into: &output)
+            case .raw: output.append(contentsOf: block.dense.lazy.map { UInt8(truncatingIfNeeded: $0) })
+            case .mixed(let usesPrevious):
+                output += MixedModel.encode(block.sparse(usesPrevious: usesPrevious, words: scratch.words))
+            case .groups(let code): code.encode(block.dense, scratch: scratch, into: &output)
+            case .gaps(let code): output += code.encode(block)
+            case .counted(let alphabet):
+                output += CountedCode.encode(block.dense, alphabet: alphabet, scratch: scratch)
+            }
         }
     }
 }

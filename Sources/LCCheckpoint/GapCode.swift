@@ -87,9 +87,8 @@ struct GapCode: Hashable, Sendable {
     // MARK: Blocks
 
     /// A block's body; of zeros alone there is none.
-    func encode(_ symbols: UnsafeBufferPointer<UInt16>) -> [UInt8] {
+    func encode(_ block: SymbolView) -> [UInt8] {
         var events: [(index: Int, symbol: Int)] = []
-        let block = SymbolView(symbols, previous: nil)
         block.forEachNonzero(in: 0..<block.count) { events.append(($0, Int($1))) }
         return encode(events)
     }

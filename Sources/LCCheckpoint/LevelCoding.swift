@@ -19,12 +19,8 @@ enum LevelPlan {
     private static let fewSent = 1 << 14
     private static let sparseness = 32
 
-    /// - Parameters:
-    ///   - counts: of every symbol.
-    ///   - previous: the previous frame's symbols.
-    init(
-        _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?, threads: Int
-    ) {
+    /// - Parameter counts: of every symbol.
+    init(_ symbols: SymbolView, counts: [Int], threads: Int) {
         self = counts.count > 1 ? .mixed : .constant
         let sent = symbols.count - counts[0]
         let work = MixedModel.work(symbols.count, nonzero: sent)
@@ -32,18 +28,18 @@ enum LevelPlan {
         if symbols.count > CountedCode.most, sent <= LevelPlan.fewSent,
             sent * LevelPlan.sparseness < symbols.count
         {
-            let view = SymbolView(marking: symbols, previous: previous)
+            let view = symbols.marked
             self = .sparse(
                 StreamPlan(sample: view, isComplete: true, counts: counts, entropy: .best), view)
             return
         }
-        let (plan, isEven) = sampledPlan(symbols, counts: counts, previous: previous)
+        let (plan, isEven) = sampledPlan(symbols, counts: counts)
         // Where neither neighbours nor the frame before tell anything, and it is the same everywhere, there is nothing to mix.
-        let mixed = BlockCoder.mixed(usesPrevious: previous != nil)
+        let mixed = BlockCoder.mixed(usesPrevious: symbols.previous != nil)
         let isMixed =
             (plan.isOrdered || !isEven)
             && (symbols.count <= LevelPlan.patientCount
-                || isSmaller(mixed, than: plan.coder, for: symbols, previous: previous, threads: threads))
+                || isSmaller(mixed, than: plan.coder, for: symbols, threads: threads))
         if !isMixed { self = .tables(plan) }
     }
 
@@ -58,9 +54,7 @@ enum LevelPlan {
     }
 
     /// - Parameter alphabet: symbols that there may be.
-    func encode(
-        _ symbols: UnsafeBufferPointer<UInt16>, alphabet: Int, previous: UnsafePointer<UInt8>?, threads: Int
-    ) -> EncodedStream {
+    func encode(_ symbols: SymbolView, alphabet: Int, threads: Int) -> EncodedStream {
         var blockSize = BlockSize(symbols: symbols.count, estimatedBytes: 0)
         blockSize.log2 = min(blockSize.log2, BlockSize.mixedLog2)
         let stream: EncodedStream
@@ -69,19 +63,19 @@ enum LevelPlan {
             return EncodedStream(coder: .constant(0), blockSize: blockSize, blocks: [])
         case .mixed:
             stream = encodeBlocks(
-                SymbolView(symbols, previous: previous), .mixed(usesPrevious: previous != nil), blockSize,
-                threads: threads)
-        case .tables(let plan):
-            stream = plan.encode(SymbolView(symbols, previous: previous), threads: threads)
+                symbols, .mixed(usesPrevious: symbols.previous != nil), blockSize, threads: threads)
+        case .tables(let plan): stream = plan.encode(symbols, threads: threads)
         case .sparse(let plan, let view): return plan.encode(view, threads: threads)
         }
         // What suits short streams, or the few symbols of long ones.
         let own = Double(stream.writtenByteCount)
         var best = (coder: stream.coder, body: [UInt8]?.none, bytes: own)
-        if let counted = CountedCode.coder(symbols, alphabet: alphabet, below: best.bytes) {
+        if symbols.count <= CountedCode.most,
+            let counted = CountedCode.coder(symbols.dense, alphabet: alphabet, below: best.bytes)
+        {
             best = (counted.coder, counted.body, counted.bytes)
         }
-        if let sample = GapCode.Sample(SymbolView(symbols, previous: nil)) {
+        if let sample = GapCode.Sample(symbols) {
             let gaps = GapCode.best(sample, alphabet: alphabet)
             if gaps.bytes < best.bytes { best = (.gaps(gaps.code), nil, gaps.bytes) }
         }
@@ -89,7 +83,7 @@ enum LevelPlan {
         if let body = best.body {
             return EncodedStream(coder: best.coder, blockSize: blockSize, blocks: [body])
         }
-        return encodeBlocks(SymbolView(symbols, previous: nil), best.coder, blockSize, threads: 1)
+        return encodeBlocks(symbols, best.coder, blockSize, threads: 1)
     }
 }
 
@@ -98,25 +92,25 @@ private let plannedCount = 1 << 19
 
 /// A plan that is learnt from an eighth of the symbols, evenly spread, from fewer if there are many and from more if there are few;
 /// and whether symbols are as frequent in all of its pieces as chance would have it.
-private func sampledPlan(
-    _ symbols: UnsafeBufferPointer<UInt16>, counts: [Int], previous: UnsafePointer<UInt8>?
-) -> (plan: StreamPlan, isEven: Bool) {
+private func sampledPlan(_ symbols: SymbolView, counts: [Int]) -> (plan: StreamPlan, isEven: Bool) {
     let piece = 4096
     let step = max(1, min(8, symbols.count >> 16), symbols.count / plannedCount) * piece
     let starts = Array(stride(from: 0, to: symbols.count - piece, by: step))
     let sample = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: starts.count * piece)
-    let above = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: previous == nil ? 0 : sample.count)
+    let above = UnsafeMutableBufferPointer<UInt8>.allocate(
+        capacity: symbols.previous == nil ? 0 : sample.count)
     defer {
         sample.deallocate()
         above.deallocate()
     }
     for (index, start) in starts.enumerated() {
-        for place in 0..<piece { sample[index * piece + place] = symbols[start + place] }
-        guard let previous else { continue }
+        symbols[start..<(start + piece)].copy(to: sample.baseAddress.unsafelyUnwrapped + index * piece)
+        guard let previous = symbols.previous else { continue }
         for place in 0..<piece { above[index * piece + place] = previous[start + place] }
     }
     let view = SymbolView(
-        UnsafeBufferPointer(sample), previous: previous == nil ? nil : above.baseAddress.map { .init($0) })
+        UnsafeBufferPointer(sample),
+        previous: symbols.previous == nil ? nil : above.baseAddress.map { .init($0) })
     let plan = StreamPlan(sample: view, isComplete: false, counts: counts, entropy: .best)
     return (plan, isEven(view, piece: min(piece, sample.count / 32), alphabet: counts.count))
 }
@@ -127,8 +121,7 @@ private let probeCount = 1 << 15
 /// Whether a coder takes clearly less than another, by one block in sixteen; by two of these, a third and two thirds of the
 /// way, where they leave no doubt.
 private func isSmaller(
-    _ coder: BlockCoder, than other: BlockCoder, for symbols: UnsafeBufferPointer<UInt16>,
-    previous: UnsafePointer<UInt8>?, threads: Int
+    _ coder: BlockCoder, than other: BlockCoder, for symbols: SymbolView, threads: Int
 ) -> Bool {
     let size = 1 << BlockSize.mixedLog2
     let starts = Array(stride(from: size, to: symbols.count - size + 1, by: 16 * size))
@@ -137,9 +130,7 @@ private func isSmaller(
     func byteCount(_ coder: BlockCoder, from start: Int, _ scratch: BlockScratch) -> Int {
         let counts = [probeCount, 2 * probeCount].map { count in
             var bytes: [UInt8] = []
-            coder.encode(
-                SymbolView(symbols, previous: previous)[start..<(start + count)], scratch: scratch,
-                into: &bytes)
+            coder.encode(symbols[start..<(start + count)], scratch: scratch, into: &bytes)
             return bytes.count
         }
         return counts[0] + (size / probeCount - 1) * (counts[1] - counts[0])

@@ -10,8 +10,8 @@ private let smallCount = 1 << 16
 private struct UniformAttempt {
     var found: UniformSymbols
     var counts: [Int]
-    /// The previous frame's symbols, if they are looked at.
-    var previous: UnsafePointer<UInt8>?
+    /// With the previous frame's, if they are looked at.
+    var symbols: SymbolView
     var plan: LevelPlan
 
     /// The symbols that occur, but for zero's, if numbers of these are clearly cheaper than levels.
@@ -26,25 +26,18 @@ private struct UniformAttempt {
         return own < 0.9 * MixedModel.bits(of: counts) ? listed : nil
     }
 
-    /// Codes the symbols by their numbers.
-    ///
-    /// - Parameter symbols: become the numbers.
-    func encode(
-        _ symbols: UnsafeMutableBufferPointer<UInt16>, listed: [Int], threads: Int
-    ) -> EncodedStream {
+    /// Codes the symbols by their numbers, which they become.
+    func encode(_ scope: borrowing UniformScope, listed: [Int], threads: Int) -> EncodedStream {
         var numbers = [UInt16](repeating: 0, count: counts.count)
         for (index, symbol) in listed.enumerated() { numbers[symbol] = UInt16(index + 1) }
-        for index in symbols.indices { symbols[index] = numbers[Int(symbols[index])] }
-        let own = UnsafeBufferPointer(symbols)
+        scope.replaceSymbols { numbers[Int($0)] }
+        let own = scope.view(previous: symbols.previous)
         let ownCounts = [counts[0]] + listed.map { counts[$0] }
         let plan =
             own.count > LevelPlan.patientCount
-            ? LevelPlan(own, counts: ownCounts, previous: previous, threads: threads)
-            : .tables(
-                StreamPlan(
-                    sample: SymbolView(own, previous: previous), isComplete: true, counts: ownCounts,
-                    entropy: .best))
-        return plan.encode(own, alphabet: ownCounts.count, previous: previous, threads: threads)
+            ? LevelPlan(own, counts: ownCounts, threads: threads)
+            : .tables(StreamPlan(sample: own, isComplete: true, counts: ownCounts, entropy: .best))
+        return plan.encode(own, alphabet: ownCounts.count, threads: threads)
     }
 }
 
@@ -84,20 +77,20 @@ func encodeUniform(
     let lost = vector.layout.formats.contains(.float64) ? 0x1p-24 : 0
     func neither() -> UniformFindings { .neither(mostBits: exactBits(vector.withoutRoots, threads: threads)) }
     guard bound > 2 * lost else { return neither() }
-    let scope = UniformScope(vector, threads: threads)
+    var scope = UniformScope(vector, error: bound - lost, threads: threads)
     let budget = (bound - lost) * (bound - lost) * scope.norm * (1 - 1e-9)
-    let symbols = UnsafeBufferPointer(scope.symbols)
     let rawBits = zip(vector.layout.formats, vector.layout.starts.indices).reduce(0.0) { sum, part in
         let elements = vector.layout.starts[part.1 + 1] - vector.layout.starts[part.1]
         return sum + 8 * Double(part.0.byteCount * elements)
     }
     func attempt(isPatient: Bool) -> UniformAttempt? {
         guard let found = scope.quantize(budget: budget, isPatient: isPatient) else { return nil }
-        let counts = histogram(symbols, alphabet: 2 * found.values.highest + 1)
+        let counts = scope.histogram(alphabet: 2 * found.values.highest + 1)
         // What is rare doesn't follow from what was there before.
         let own = Double(count - counts[0]) > 0.04 * Double(count) ? previous : nil
-        let plan = LevelPlan(symbols, counts: counts, previous: own, threads: threads)
-        return UniformAttempt(found: found, counts: counts, previous: own, plan: plan)
+        let symbols = scope.view(previous: own)
+        let plan = LevelPlan(symbols, counts: counts, threads: threads)
+        return UniformAttempt(found: found, counts: counts, symbols: symbols, plan: plan)
     }
     // Where time matters mixed contexts are the exception, and only they are worth the other quantizer's time.
     let isShort = count <= LevelPlan.shortCount
@@ -115,9 +108,8 @@ func encodeUniform(
         error: scope.norm > 0 ? squareRoot(restored.error / scope.norm) : 0, isRoot: vector.layout.isRoot,
         values: values, listed: listed)
     let stream =
-        listed.map { best.encode(scope.symbols, listed: $0, threads: threads) }
-        ?? best.plan.encode(
-            symbols, alphabet: best.counts.count, previous: best.previous, threads: threads)
+        listed.map { best.encode(scope, listed: $0, threads: threads) }
+        ?? best.plan.encode(best.symbols, alphabet: best.counts.count, threads: threads)
     var heads: [UInt8] = []
     head.write(into: &heads)
     stream.writeHead(isLast: true, into: &heads)
@@ -139,8 +131,7 @@ func encodeUniform(
     let exceptions = restored.carried.map {
         ExceptionalElement(index: $0, pattern: vector.pattern($0))
     }
-    if let history, let first = symbols.baseAddress { ck_clip(first, count, history) }
-    scope.store(head.table, exceptions: exceptions, digests)
+    scope.store(head.table, exceptions: exceptions, history: history, digests)
     let sums = vector.layout.isRoot ? squaredError(vector.withoutRoots) : (restored.error, scope.norm)
     return .levels(
         UniformResult(
@@ -159,7 +150,7 @@ func allBuckets(_ vector: ScopeVector, error: Double, mostBits: Double, threads:
 
 /// ‖u − ũ‖ / ‖u‖ that a quantizer would leave, without changing anything.
 func relativeError(_ vector: ScopeVector, _ quantizer: BucketTable) -> Double {
-    let pieceCount = min(UniformScope.pieceCount, max(vector.layout.count, 1))
+    let pieceCount = min(UniformPieces.count, max(vector.layout.count, 1))
     let room = UnsafeMutablePointer<Float>.allocate(capacity: 3 * pieceCount)
     let symbols = UnsafeMutablePointer<UInt16>.allocate(capacity: pieceCount)
     defer {
@@ -187,7 +178,7 @@ func relativeError(_ vector: ScopeVector, _ quantizer: BucketTable) -> Double {
 
 /// ‖u − ũ‖² and ‖u‖² over the finite elements.
 private func squaredError(_ vector: ScopeVector) -> (Double, Double) {
-    let pieceCount = min(UniformScope.pieceCount, max(vector.layout.count, 1))
+    let pieceCount = min(UniformPieces.count, max(vector.layout.count, 1))
     let room = UnsafeMutablePointer<Float>.allocate(capacity: 2 * pieceCount)
     defer { room.deallocate() }
     var sums = (0.0, 0.0)

@@ -27,12 +27,31 @@ struct SymbolView {
         self.nonzero = nonzero
     }
 
-    /// Symbols that are all there, and which of them aren't zero.
-    init(marking symbols: UnsafeBufferPointer<UInt16>, previous: UnsafePointer<UInt8>?) {
-        let scratch = BlockScratch(count: symbols.count)
-        if let first = symbols.baseAddress { ck_mask(first, symbols.count, scratch.words) }
-        self.init(
+    /// The same, and which of them aren't zero.
+    var marked: SymbolView {
+        guard nonzero == nil, let first = symbols.baseAddress else { return self }
+        let scratch = BlockScratch(count: count)
+        ck_mask(first, count, scratch.words)
+        return SymbolView(
             symbols, previous: previous, nonzero: .init(scratch.words), hasZeros: true, owner: scratch)
+    }
+
+    /// The same with zeros where they weren't there.
+    var filled: SymbolView {
+        guard !hasZeros else { return self }
+        let scratch = BlockScratch(count: count)
+        if let first = scratch.symbols.baseAddress { copy(to: first) }
+        return SymbolView(UnsafeBufferPointer(scratch.symbols), previous: previous, owner: scratch)
+    }
+
+    /// Puts all symbols down, zeros too.
+    func copy(to room: UnsafeMutablePointer<UInt16>) {
+        guard !hasZeros else {
+            if let first = symbols.baseAddress { room.update(from: first, count: count) }
+            return
+        }
+        room.update(repeating: 0, count: count)
+        forEachNonzero(in: 0..<count) { room[$0] = $1 }
     }
 
     var count: Int { symbols.count }

@@ -29,6 +29,9 @@ struct UniformRule {
         thresholds = [Float](repeating: usualThreshold, count: Int(CK_ACTIVITY_KINDS))
     }
 
+    /// The least magnitude that is sent, or counts as activity; a little less, since the kernel divides by the step.
+    var lowest: Float { 0.999 * step * min(usualThreshold, thresholds.min() ?? usualThreshold) }
+
     /// As the kernel takes it.
     fileprivate var kernel: ck_uniform {
         var kernel = ck_uniform()
@@ -95,20 +98,32 @@ func quantizeUniform(
     // Pieces whose sums are added up at once.
     let together = max(1, (1 << BlockSize.mixedLog2) / size)
     let blocks = (count + together * size - 1) / (together * size)
-    let tallies = Results(count: max(blocks, 1), ck_tally())
-    inParallel(blocks, threads: threads) { block, worker in
-        var kernel = rule.kernel
+    return rule.outcome(blocks: blocks, threads: threads) { block, worker, kernel, tally in
         for start in stride(from: block * together * size, to: count, by: size).prefix(together) {
             let range = start..<min(start + size, count)
             let (target, previous) = elements(range, worker)
-            tallies.change(block) {
-                (rule.isPatient ? ck_quantize_patiently : ck_quantize_uniform)(
-                    target, previous, range.count, &kernel, symbols.map { $0 + range.lowerBound },
-                    countsKinds, &$0)
-            }
+            (rule.isPatient ? ck_quantize_patiently : ck_quantize_uniform)(
+                target, previous, range.count, &kernel, symbols.map { $0 + range.lowerBound },
+                countsKinds, &tally)
         }
     }
-    var sum = tallies[0]
-    for block in 0..<blocks where block > 0 { tallies.change(block) { ck_tally_merge(&sum, &$0) } }
-    return UniformOutcome(sum, step: rule.step)
+}
+
+extension UniformRule {
+    /// What quantizing blocks comes to, which are apart.
+    func outcome(
+        blocks: Int, threads: Int,
+        _ quantize: (_ block: Int, _ worker: Int, inout ck_uniform, inout ck_tally) -> Void
+    ) -> UniformOutcome {
+        let tallies = Results(count: max(blocks, 1), ck_tally())
+        inParallel(blocks, threads: threads) { block, worker in
+            var kernel = kernel
+            tallies.change(block) { quantize(block, worker, &kernel, &$0) }
+        }
+        var sum = tallies[0]
+        for block in 0..<blocks where block > 0 {
+            tallies.change(block) { ck_tally_merge(&sum, &$0) }
+        }
+        return UniformOutcome(sum, step: step)
+    }
 }

@@ -3,12 +3,11 @@ import CKernels
 // The symbols of a scope that is encoded to an error: found, restored, stored.
 
 /// Memory for a whole vector of numbers, given back by `ck_free`.
-private func allocateLarge<Number: BitwiseCopyable>(_ count: Int) -> UnsafeMutableBufferPointer<Number> {
+private func allocateLarge<Number: BitwiseCopyable>(_ count: Int) -> UnsafeMutablePointer<Number> {
     guard let memory = ck_allocate(count * MemoryLayout<Number>.stride) else {
         fatalError("no memory for \(count) numbers")
     }
-    return UnsafeMutableBufferPointer(
-        start: memory.bindMemory(to: Number.self, capacity: count), count: count)
+    return memory.bindMemory(to: Number.self, capacity: count)
 }
 
 extension ScopeVector {
@@ -36,44 +35,90 @@ extension ScopeVector {
     }
 }
 
-/// A scope that is being encoded: its symbols, and what has to be carried as it is.
-struct UniformScope: ~Copyable {
+/// Elements of a piece, what they are compared with, and their symbols.
+struct UniformElements {
+    let target: UnsafePointer<Float>
+    let previous: UnsafePointer<Float>
+    let symbols: UnsafeMutablePointer<UInt16>
+    let count: Int
+}
+
+/// A vector's pieces: all of their elements, or those that are packed.
+struct UniformPieces {
     /// Elements that are converted and compared at a time.
-    static let pieceCount = 1 << 16
+    static let count = LoudGroups.pieceCount
 
     let vector: ScopeVector
-    let symbols: UnsafeMutableBufferPointer<UInt16>
+    /// Where loud groups are packed, only their symbols are there, and only once they are looked at.
+    let symbols: UnsafeMutablePointer<UInt16>
+    /// What may be sent, if that is little.
+    var loud: LoudGroups?
+
+    var total: Int { (vector.layout.count + UniformPieces.count - 1) / UniformPieces.count }
+
+    func range(_ piece: Int) -> Range<Int> {
+        (piece * UniformPieces.count)..<min((piece + 1) * UniformPieces.count, vector.layout.count)
+    }
+
+    /// - Parameter room: for as much as two pieces.
+    func elements(_ piece: Int, _ room: UnsafeMutablePointer<Float>) -> UniformElements {
+        if let loud { return loud.elements(piece) }
+        let range = range(piece)
+        return UniformElements(
+            target: vector.target(range, room),
+            previous: UnsafePointer(vector.reconstruction(range, room + range.count).floats),
+            symbols: symbols + range.lowerBound, count: range.count)
+    }
+
+    /// Which of the vector's elements one of a piece is.
+    func place(_ index: Int, in piece: Int) -> Int {
+        loud?.place(index, in: piece) ?? piece * UniformPieces.count + index
+    }
+}
+
+/// A scope that is being encoded: its symbols, and what has to be carried as it is.
+struct UniformScope: ~Copyable {
+    /// Pieces that are stored one after another: most digests begin and end with them.
+    private static let storedPieces = 4
+
+    let vector: ScopeVector
+    private(set) var pieces: UniformPieces
     /// ‖δ‖² and ‖u‖² over the finite elements.
     private(set) var energy = 0.0
     private(set) var norm = 0.0
     private(set) var isFinite = true
     private let room: UnsafeMutablePointer<Float>
-    private let pieces: [Range<Int>]
-    private let workers: Int
+    let workers: Int
 
-    init(_ vector: ScopeVector, threads: Int) {
+    var count: Int { vector.layout.count }
+
+    /// - Parameter error: what the scope is to be encoded to.
+    init(_ vector: ScopeVector, error: Double, threads: Int) {
         self.vector = vector
         let count = vector.layout.count
-        symbols = allocateLarge(count)
-        let size = UniformScope.pieceCount
-        pieces = stride(from: 0, to: count, by: size).map { $0..<min($0 + size, count) }
-        workers = max(1, min(threads, pieces.count))
-        room = .allocate(capacity: 3 * workers * min(size, max(count, 1)))
-        let results = Results(count: pieces.count, (energy: 0.0, norm: 0.0, isFinite: true))
-        let (pieces, room) = (pieces, room)
-        inParallel(pieces.count, threads: workers) { piece, worker in
-            let range = pieces[piece]
-            let own = room + 3 * worker * min(size, count)
-            let target = vector.target(range, own)
-            let restored = vector.reconstruction(range, own + range.count).floats
-            let out = own + 2 * range.count
-            let squares = ck_deltas(target, restored, range.count, nil)
+        let size = LoudGroups.size
+        pieces = UniformPieces(
+            vector: vector, symbols: allocateLarge((count + size - 1) / size * size),
+            loud: LoudGroups.listing(vector, error: error, threads: threads))
+        workers = max(1, min(threads, pieces.total))
+        room = .allocate(capacity: 3 * workers * min(UniformPieces.count, max(count, 1)))
+        if let loud = pieces.loud {
+            (energy, norm) = (loud.energy, loud.norm)
+            return
+        }
+        let results = Results(count: pieces.total, (energy: 0.0, norm: 0.0, isFinite: true))
+        let (pieces, rooms) = (pieces, (0..<workers).map { scratch($0) })
+        inParallel(pieces.total, threads: workers) { piece, worker in
+            let own = pieces.elements(piece, rooms[worker])
+            let out = rooms[worker] + 2 * own.count
+            let squares = ck_deltas(own.target, own.previous, own.count, nil)
             var sums = (energy: squares.error, norm: squares.norm, isFinite: true)
             if !sums.energy.isFinite || !sums.norm.isFinite {
                 sums = (0, 0, false)
-                _ = ck_deltas(target, restored, range.count, out)
-                for index in 0..<range.count {
-                    if target[index].isFinite { sums.norm += Double(target[index]) * Double(target[index]) }
+                _ = ck_deltas(own.target, own.previous, own.count, out)
+                for index in 0..<own.count {
+                    let live = Double(own.target[index])
+                    if live.isFinite { sums.norm += live * live }
                     if out[index].isFinite { sums.energy += Double(out[index]) * Double(out[index]) }
                 }
             }
@@ -87,17 +132,63 @@ struct UniformScope: ~Copyable {
     }
 
     deinit {
-        ck_free(symbols.baseAddress)
+        ck_free(pieces.symbols)
         room.deallocate()
     }
 
     /// A worker's memory: as much as three pieces.
     private func scratch(_ worker: Int) -> UnsafeMutablePointer<Float> {
-        room + 3 * worker * min(UniformScope.pieceCount, vector.layout.count)
+        room + 3 * worker * min(UniformPieces.count, count)
     }
 
-    /// Sends nothing. Until then, or until they are searched for, there are no symbols.
-    func clear() { symbols.initialize(repeating: 0) }
+    /// Packs what reaches a lower floor; where that is too much nothing is packed any more.
+    mutating func lower(_ floor: Float) {
+        pieces.loud = LoudGroups(vector, floor: floor, most: LoudGroups.most(of: count), threads: workers)
+    }
+
+    /// Looks at all elements from now on.
+    mutating func unpack() { pieces.loud = nil }
+
+    /// How often each symbol occurs.
+    func histogram(alphabet: Int) -> [Int] {
+        pieces.loud?.histogram(alphabet: alphabet)
+            ?? LCCheckpoint.histogram(
+                UnsafeBufferPointer(start: pieces.symbols, count: count), alphabet: alphabet)
+    }
+
+    /// The symbols as they are now.
+    func view(previous: UnsafePointer<UInt8>?) -> SymbolView {
+        pieces.loud?.view(pieces.symbols, previous: previous, threads: workers)
+            ?? SymbolView(UnsafeBufferPointer(start: pieces.symbols, count: count), previous: previous)
+    }
+
+    /// Calls `body` with each piece, from the last to the first, until it returns false.
+    func forEachPieceBackwards(_ body: (UniformElements) -> Bool) {
+        var piece = pieces.total
+        repeat { piece -= 1 } while piece >= 0 && body(pieces.elements(piece, scratch(0)))
+    }
+
+    /// Makes each symbol another one.
+    func replaceSymbols(_ body: (UInt16) -> UInt16) {
+        forEachPieceBackwards { own in
+            for index in 0..<own.count { own.symbols[index] = body(own.symbols[index]) }
+            return true
+        }
+    }
+
+    /// Quantizes all elements, and writes their symbols; nil where that takes deltas that aren't packed.
+    func quantize(_ rule: UniformRule) -> UniformOutcome? {
+        if let loud = pieces.loud {
+            return rule.lowest < loud.floor ? nil : loud.quantize(rule, writes: true, threads: workers)
+        }
+        let rooms = (0..<workers).map { _ in BlockScratch(count: 0) }
+        let (vector, isFinite) = (vector, isFinite)
+        return quantizeUniform(count, rule, symbols: pieces.symbols, threads: workers) {
+            isFinite
+                ? vector.targetAndReconstruction($0, into: rooms[$1])
+                : (vector.deltas($0, into: rooms[$1]), nil)
+        }
+    }
 
     /// What the symbols of `rule` restore with these values: ‖u − ũ‖², and the elements that must be carried.
     ///
@@ -105,78 +196,78 @@ struct UniformScope: ~Copyable {
     func restore(
         _ rule: UniformRule?, _ values: [Float], hasExceptions: Bool
     ) -> (error: Double, carried: [Int]) {
-        let results = Results(count: pieces.count, (error: 0.0, carried: [Int]()))
+        let results = Results(count: pieces.total, (error: 0.0, carried: [Int]()))
         let inverse = rule.map { 1 / $0.step } ?? 0
         let isPlain = !hasExceptions && isFinite && !vector.layout.isRoot
         let isUnrounded = vector.layout.formats.allSatisfy { $0 == .float32 }
         let (vector, pieces) = (vector, pieces)
         let rooms = (0..<workers).map { scratch($0) }
-        let symbols = symbols.baseAddress.unsafelyUnwrapped
-        inParallel(pieces.count, threads: workers) { piece, worker in
-            let range = pieces[piece]
+        inParallel(pieces.total, threads: workers) { piece, worker in
             let room = rooms[worker]
-            let target = vector.target(range, room)
-            let known = vector.reconstruction(range, room + range.count).floats
+            let own = pieces.elements(piece, room)
             if isPlain, isUnrounded {
                 let sum = ck_missed(
-                    target, known, symbols + range.lowerBound, range.count, values, UInt32(values.count))
+                    own.target, own.previous, own.symbols, own.count, values, UInt32(values.count))
                 if sum.isFinite {
                     results[piece].error = sum
                     return
                 }
             }
-            let result = room + 2 * range.count
-            result.update(from: known, count: range.count)
-            ck_apply(symbols + range.lowerBound, range.count, values, UInt32(values.count), result)
-            vector.round(range, result)
+            let result = room + 2 * own.count
+            result.update(from: own.previous, count: own.count)
+            ck_apply(own.symbols, own.count, values, UInt32(values.count), result)
+            // What is packed is Float32 alone, and no roots.
+            if pieces.loud == nil { vector.round(pieces.range(piece), result) }
             if isPlain, !isUnrounded {
-                let sum = ck_missed(target, result, nil, range.count, values, UInt32(values.count))
+                let sum = ck_missed(own.target, result, nil, own.count, values, UInt32(values.count))
                 if sum.isFinite {
                     results[piece].error = sum
                     return
                 }
             }
             var (error, carried) = (0.0, [Int]())
-            for index in 0..<range.count {
-                let element = range.lowerBound + index
+            for index in 0..<own.count {
                 let miss =
-                    Double(target[index]) - Double(vector.layout.isRoot ? root(result[index]) : result[index])
+                    Double(own.target[index])
+                    - Double(vector.layout.isRoot ? root(result[index]) : result[index])
                 // A sum may overflow where the delta didn't: a restore must not yield infinity for a finite value.
-                let delta = target[index] - known[index]
+                let delta = own.target[index] - own.previous[index]
                 if !miss.isFinite || !delta.isFinite || (delta * inverse).magnitude >= UniformRule.end {
-                    carried.append(element)
+                    carried.append(pieces.place(index, in: piece))
                 } else {
                     error += miss * miss
                 }
             }
             results[piece] = (error, carried)
         }
-        return results.all.reduce(into: (0, [])) { sum, own in
-            sum.error += own.error
-            sum.carried += own.carried
+        return results.all.reduce(into: (pieces.loud?.quietError ?? 0, [])) { sum, own in
+            sum.0 += own.error
+            sum.1 += own.carried
         }
     }
 
     /// Finds symbols that miss the target by at most `budget`, a sum of squares; nil where there are none.
-    func quantize(budget: Double, isPatient: Bool) -> UniformSymbols? {
+    mutating func quantize(budget: Double, isPatient: Bool) -> UniformSymbols? {
         var found = UniformSymbols(
             values: UniformValues(step: 0, highest: 0, places: []), restored: (energy, []))
         // Nothing is sent if nothing needs to be; what is sent otherwise is looked at below.
         if energy <= 1.001 * budget {
-            clear()
+            replaceSymbols { _ in 0 }
             found.restored = restore(nil, [0], hasExceptions: false)
         }
         // Rounding to half types may add to the error: then the goal is lowered.
         var goal = budget
         var attempt = 0
         while found.restored.error > budget {
-            guard attempt < 8, goal > 0, energy > goal, let symbols = symbols.baseAddress,
-                let (rule, outcome) = searchUniform(
-                    vector, budget: goal, isFinite: isFinite, isPatient: isPatient, symbols: symbols,
-                    threads: workers)
+            guard attempt < 8, goal > 0, energy > goal,
+                let (rule, outcome) = search(budget: goal, isPatient: isPatient)
             else { return nil }
             // All that would be sent may have been dropped, or be carried as it is.
-            let isSent = ck_any(symbols, vector.layout.count)
+            var isSent = false
+            forEachPieceBackwards { own in
+                isSent = ck_any(own.symbols, own.count)
+                return !isSent
+            }
             found.values =
                 isSent ? UniformValues(rule, outcome) : UniformValues(step: 0, highest: 0, places: [])
             guard found.values.highest == 0 || found.values.magnitude(found.values.highest).isFinite
@@ -189,17 +280,33 @@ struct UniformScope: ~Copyable {
     }
 
     /// Changes the reconstruction.
-    func store(_ values: [Float], exceptions: [ExceptionalElement], _ digests: SectionDigests) {
+    ///
+    /// - Parameter history: where the symbols are left, clipped to 255; zeros before.
+    func store(
+        _ values: [Float], exceptions: [ExceptionalElement], history: UnsafeMutablePointer<UInt8>?,
+        _ digests: SectionDigests
+    ) {
         let (vector, pieces) = (vector, pieces)
         let rooms = (0..<workers).map { scratch($0) }
-        let symbols = symbols.baseAddress.unsafelyUnwrapped
-        inParallel(pieces.count, threads: workers) { piece, worker in
-            let range = pieces[piece]
-            let (restored, isDirect) = vector.reconstruction(range, rooms[worker])
-            ck_apply(symbols + range.lowerBound, range.count, values, UInt32(values.count), restored)
-            vector.round(range, restored)
-            vector.store(
-                range, restored, isDirect: isDirect, exceptions: exceptions.within(range), digests: digests)
+        let together = UniformScope.storedPieces
+        inParallel((pieces.total + together - 1) / together, threads: workers) { block, worker in
+            var next = digests.piece(from: block * together * UniformPieces.count)
+            for piece in (block * together)..<min((block + 1) * together, pieces.total) {
+                let range = pieces.range(piece)
+                let (restored, isDirect) = vector.reconstruction(range, rooms[worker])
+                if let loud = pieces.loud {
+                    loud.apply(piece, values, to: restored, history: history)
+                } else {
+                    let symbols = pieces.symbols + range.lowerBound
+                    ck_apply(symbols, range.count, values, UInt32(values.count), restored)
+                    if let history { ck_clip(symbols, range.count, history + range.lowerBound) }
+                }
+                vector.round(range, restored)
+                vector.store(
+                    range, restored, isDirect: isDirect, exceptions: exceptions.within(range),
+                    digests: digests)
+                digests.digest(from: &next, upTo: range.upperBound)
+            }
         }
     }
 }

@@ -250,7 +250,9 @@ import Testing
                 if case .mixed = plan.coder { isMixed = true }
                 // Tables may take less all the same.
                 #expect(isOrdered || !isMixed)
-                #expect(LevelPlan(symbols, counts: counts, previous: nil, threads: 1).isMixed == isOrdered)
+                #expect(
+                    LevelPlan(SymbolView(symbols, previous: nil), counts: counts, threads: 1).isMixed
+                        == isOrdered)
             }
         }
     }

@@ -90,7 +90,7 @@ import Testing
                 }
             }
             let bytes = pieces.withUnsafeBufferPointer { code.encode($0) }
-            #expect(bytes == code.encode(buffer) && !bytes.isEmpty)
+            #expect(bytes == code.encode(SymbolView(buffer, previous: nil)) && !bytes.isEmpty)
         }
     }
 
