@@ -49,13 +49,14 @@ typedef struct {
 
 static inline word_t word_of(const ck_model *model, const ck_sparse *block, size_t word) {
     const uint64_t *nonzero = block->nonzero, *above = block->before;
-    const uint64_t own = nonzero[word], before = word > 0 ? nonzero[word - 1] : 0;
-    const uint64_t left = own << 1 | before >> 63, second = own << 2 | before >> 62;
     const size_t rest = block->count - word * 64;
+    const uint64_t inside = rest < 64 ? ((uint64_t)1 << rest) - 1 : UINT64_MAX;
+    const uint64_t own = nonzero[word] & inside, before = word > 0 ? nonzero[word - 1] : 0;
+    const uint64_t left = own << 1 | before >> 63, second = own << 2 | before >> 62;
     uint64_t hot = (model->uses_left ? left : 0) | (model->wide ? second : 0);
     // The next word is another block's if this one ends here.
     if (above != NULL) hot |= hot_of(model, word > 0 ? above[word - 1] : 0, above[word], rest <= 64 ? 0 : above[word + 1]);
-    if (rest < 64) hot &= ((uint64_t)1 << rest) - 1;
+    hot &= inside;
     return (word_t){own, left, second, hot, hot | own};
 }
 

@@ -6,7 +6,7 @@ final class BlockScratch {
     let contexts: UnsafeMutablePointer<UInt16>
     /// Bits of symbols and of previous ones.
     let words: UnsafeMutablePointer<UInt64>
-    private var eventBuffer = UnsafeMutableBufferPointer<UInt32>(start: nil, count: 0)
+    private var numberBuffer = UnsafeMutableBufferPointer<UInt32>(start: nil, count: 0)
     private var byteBuffer = UnsafeMutableBufferPointer<UInt8>(start: nil, count: 0)
     private var floatBuffer = UnsafeMutableBufferPointer<Float>(start: nil, count: 0)
 
@@ -17,8 +17,8 @@ final class BlockScratch {
         words = .allocate(capacity: 2 * ck_mask_words(count))
     }
 
-    func events(_ count: Int) -> UnsafeMutablePointer<UInt32> {
-        grow(&eventBuffer, count)
+    func numbers(_ count: Int) -> UnsafeMutablePointer<UInt32> {
+        grow(&numberBuffer, count)
     }
 
     func bytes(_ count: Int) -> UnsafeMutablePointer<UInt8> { grow(&byteBuffer, count) }
@@ -39,7 +39,7 @@ final class BlockScratch {
         symbols.deallocate()
         contexts.deallocate()
         words.deallocate()
-        eventBuffer.deallocate()
+        numberBuffer.deallocate()
         byteBuffer.deallocate()
         floatBuffer.deallocate()
     }

@@ -52,7 +52,7 @@ final class FewDeltas {
     }
 
     /// Each piece once: an eighth, an eighth, a quarter and a half of them, evenly spread.
-    private static func waves(_ pieces: Int) -> [[Int]] {
+    static func waves(_ pieces: Int) -> [[Int]] {
         guard pieces >= 32 else { return [Array(0..<pieces)] }
         return [(0, 8), (4, 8), (2, 4), (1, 2)].map { start, step in
             Array(stride(from: start, to: pieces, by: step))

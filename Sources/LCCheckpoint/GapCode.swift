@@ -125,7 +125,7 @@ struct GapCode: Hashable, Sendable {
         _ body: UnsafeRawBufferPointer, count: Int, scratch: BlockScratch
     ) throws(CodecError) -> SymbolList {
         guard !body.isEmpty else {
-            let nothing = scratch.events(1)
+            let nothing = scratch.numbers(1)
             return SymbolList(places: nothing, symbols: nothing, count: 0)
         }
         var bits = BitReader(body)
@@ -134,7 +134,7 @@ struct GapCode: Hashable, Sendable {
         guard found <= min(count, 8 * body.count) else {
             throw .malformed("frame is damaged: \(found) symbols in a block of \(count)")
         }
-        let places = scratch.events(2 * found)
+        let places = scratch.numbers(2 * found)
         let symbols = places + found
         var next = 0
         for index in 0..<found {

@@ -36,7 +36,7 @@ final class ListRoom {
         if chunks.isEmpty || used + count > capacity {
             let isFull = chunkBytes == ListRoom.fullBytes
             guard let memory = isFull ? ck_take_large_page() : ck_allocate(chunkBytes) else {
-                fatalError("no memory for \(chunkBytes) bytes of deltas")
+                fatalError("no memory for \(chunkBytes) bytes of lists")
             }
             chunks.append(memory)
             used = 0

@@ -34,20 +34,28 @@ final class LoudGroups {
         let found = Results(count: workers, 0)
         let energies = Results(count: pieceTotal, 0.0)
         let pieces = UnsafeMutableBufferPointer<ck_loud>.allocate(capacity: pieceTotal)
-        inParallel(pieceTotal, threads: threads) { piece, worker in
-            let range = LoudGroups.range(piece, of: count)
-            let room = scratches[worker].floats(2 * range.count)
-            let target = vector.target(range, room)
-            let previous = vector.reconstruction(range, room + range.count).floats
-            var loud = rooms[worker].groups((range.count + size - 1) / size)
-            // One that has met too many goes no further: all of them together have.
-            if found[worker] <= most {
-                ck_list_loud(target, previous, range.count, floor, &loud)
-                rooms[worker].take(loud.count)
-                found[worker] += loud.count
-                energies[piece] = ck_deltas(loud.targets, loud.previous, size * loud.count, nil).error
+        // In waves: where the sample misled that shows soon, whatever the number of threads.
+        for wave in FewDeltas.waves(pieceTotal) {
+            guard found.all.reduce(0, +) <= most else {
+                pieces.deallocate()
+                return nil
             }
-            (pieces.baseAddress.unsafelyUnwrapped + piece).initialize(to: loud)
+            inParallel(wave.count, threads: threads) { index, worker in
+                let piece = wave[index]
+                let range = LoudGroups.range(piece, of: count)
+                let room = scratches[worker].floats(2 * range.count)
+                let target = vector.target(range, room)
+                let previous = vector.reconstruction(range, room + range.count).floats
+                var loud = rooms[worker].groups((range.count + size - 1) / size)
+                // One that has met too many goes no further: all of them together have.
+                if found[worker] <= most {
+                    ck_list_loud(target, previous, range.count, floor, &loud)
+                    rooms[worker].take(loud.count)
+                    found[worker] += loud.count
+                    energies[piece] = ck_deltas(loud.targets, loud.previous, size * loud.count, nil).error
+                }
+                (pieces.baseAddress.unsafelyUnwrapped + piece).initialize(to: loud)
+            }
         }
         let met = found.all.reduce(0, +)
         // Deltas are rounded to Float32, by less than a part in 2²⁴: what they come to may be that much more.

@@ -39,7 +39,7 @@ struct StreamDecoder: Sendable {
     ) throws(CodecError) -> SymbolList? {
         switch coder {
         case .constant(0):
-            let nothing = scratch.events(1)
+            let nothing = scratch.numbers(1)
             return SymbolList(places: nothing, symbols: nothing, count: 0)
         case .contexts(let model) where model.isSparse:
             return try model.decodeSparse(

@@ -110,8 +110,6 @@ struct StreamPlan {
     }
 
     /// Codes the stream, by Huffman's code if the sample misled.
-    ///
-    /// - Precondition: all symbols are there.
     func encode(_ symbols: SymbolView, threads: Int) -> EncodedStream {
         let isSame = !coded.isEmpty && sample?.hasSameSymbols(as: symbols) == true
         let stream =

@@ -266,7 +266,7 @@ struct SymbolModel: Sendable {
     func decodeSparse(
         _ body: UnsafeRawBufferPointer, count: Int, previous: UnsafePointer<UInt8>?, scratch: BlockScratch
     ) throws(CodecError) -> SymbolList {
-        let places = scratch.events(2 * max(count, 1))
+        let places = scratch.numbers(2 * max(count, 1))
         let symbols = places + max(count, 1)
         guard count > 0 || body.isEmpty else { throw doesNotHold(0) }
         guard let bytes = body.bindMemory(to: UInt8.self).baseAddress, !body.isEmpty else {

@@ -70,6 +70,13 @@ struct UniformPieces {
             symbols: symbols + range.lowerBound, count: range.count)
     }
 
+    /// A piece's symbols, without a look at its elements.
+    func symbols(_ piece: Int) -> UnsafeMutableBufferPointer<UInt16> {
+        if let own = loud?.elements(piece) { return .init(start: own.symbols, count: own.count) }
+        let range = range(piece)
+        return .init(start: symbols + range.lowerBound, count: range.count)
+    }
+
     /// Which of the vector's elements one of a piece is.
     func place(_ index: Int, in piece: Int) -> Int {
         loud?.place(index, in: piece) ?? piece * UniformPieces.count + index
@@ -170,9 +177,9 @@ struct UniformScope: ~Copyable {
 
     /// Makes each symbol another one.
     func replaceSymbols(_ body: (UInt16) -> UInt16) {
-        forEachPieceBackwards { own in
-            for index in 0..<own.count { own.symbols[index] = body(own.symbols[index]) }
-            return true
+        for piece in 0..<pieces.total {
+            let own = pieces.symbols(piece)
+            for index in own.indices { own[index] = body(own[index]) }
         }
     }
 
@@ -252,7 +259,7 @@ struct UniformScope: ~Copyable {
             values: UniformValues(step: 0, highest: 0, places: []), restored: (energy, []))
         // Nothing is sent if nothing needs to be; what is sent otherwise is looked at below.
         if energy <= 1.001 * budget {
-            replaceSymbols { _ in 0 }
+            for piece in 0..<pieces.total { pieces.symbols(piece).initialize(repeating: 0) }
             found.restored = restore(nil, [0], hasExceptions: false)
         }
         // Rounding to half types may add to the error: then the goal is lowered.
@@ -263,10 +270,9 @@ struct UniformScope: ~Copyable {
                 let (rule, outcome) = search(budget: goal, isPatient: isPatient)
             else { return nil }
             // All that would be sent may have been dropped, or be carried as it is.
-            var isSent = false
-            forEachPieceBackwards { own in
-                isSent = ck_any(own.symbols, own.count)
-                return !isSent
+            let isSent = (0..<pieces.total).contains { piece in
+                let own = pieces.symbols(piece)
+                return own.baseAddress.map { ck_any($0, own.count) } ?? false
             }
             found.values =
                 isSent ? UniformValues(rule, outcome) : UniformValues(step: 0, highest: 0, places: [])

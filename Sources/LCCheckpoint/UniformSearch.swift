@@ -95,7 +95,8 @@ extension UniformScope {
     ///
     /// Where many deltas are alike no step meets the budget closely: all of them are sent or none. Then the first are sent.
     private func cut(_ values: UniformValues, _ error: Double, budget: Double) {
-        guard error < 0.85 * budget, values.highest > 0 else { return }
+        // What is packed is soon gone through, and so for less.
+        guard error < (pieces.loud == nil ? 0.85 : 0.97) * budget, values.highest > 0 else { return }
         var left = 0.995 * budget - error
         forEachPieceBackwards { own in
             for index in (0..<own.count).reversed() where own.symbols[index] != 0 {

@@ -178,9 +178,9 @@ uint8_t *ck_encode_dense(const ck_model *model, const uint16_t *symbols, const u
 bool ck_decode_dense(const ck_model *model, const uint8_t *bytes, size_t size, const uint8_t *_Nullable above,
                      size_t count, uint16_t *scratch, uint16_t *symbols);
 
-/// Bytes that the same takes at most with zeros among zeros as runs.
+/// Room for a block whose zeros among zeros are coded by runs.
 size_t ck_sparse_room(const ck_model *model, const ck_sparse *block);
-/// Writes it downwards from `end`, before which there is so much room; returns where it begins.
+/// Encodes such a block downwards from `end`, before which there is that room; returns where it begins.
 uint8_t *ck_encode_sparse(const ck_model *model, const ck_sparse *block, uint8_t *end);
 /// Lists what isn't zero, at most `count` symbols; -1 when the bytes make no block of `count` symbols. `words` has room for the bits of
 /// as many elements.
