@@ -164,7 +164,7 @@ extension KernelTests {
 
 /// `auto` where little is sent of much.
 @Suite struct LoudGroupTests {
-    private static let count = 1 << 18 + 13
+    private static let count = 1 << 17 + 13
 
     private func errors(_ target: [Float], _ restored: [Float]) -> (error: Double, norm: Double) {
         zip(target, restored).reduce(into: (0, 0)) { sums, pair in
