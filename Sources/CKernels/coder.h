@@ -35,13 +35,16 @@ static inline uint32_t choose(bool first, uint32_t one, uint32_t other) {
 #endif
 }
 
-// The word is written in any case and kept if the state is too large: whether it is can't be foreseen.
-static inline uint32_t encode_step(uint32_t state, const ck_step *step, sink_t *sink) {
-    bool full = state >= step->limit;
+// A word of a state that is full. It is written in any case and kept if need be: whether it is can't be foreseen.
+static inline __attribute__((always_inline)) uint32_t shed_word(uint32_t state, bool full, sink_t *sink) {
     sink->next[-2] = (uint8_t)state;
     sink->next[-1] = (uint8_t)(state >> 8);
     sink->next -= full ? 2 : 0;
-    state = choose(full, state >> 16, state);
+    return choose(full, state >> 16, state);
+}
+
+static inline uint32_t encode_step(uint32_t state, const ck_step *step, sink_t *sink) {
+    state = shed_word(state, state >= step->limit, sink);
     uint32_t quotient = (uint32_t)(((uint64_t)state * step->reciprocal) >> step->shift);
     return state + step->bias + quotient * step->complement;
 }

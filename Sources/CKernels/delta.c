@@ -28,6 +28,20 @@ static void quantize_plain(const float *target, float *reconstruction, size_t co
 }
 
 #ifdef CK_VECTOR
+// The codes of eight elements as symbols.
+CK_VECTOR static inline __m128i symbols_of(__m256i codes) {
+    return _mm_packus_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
+}
+
+// Adds the values of eight elements, the first or second group of sixteen, and puts their symbols down.
+CK_VECTOR static inline void settle(__m256 live, __m256 old, __m256 value, __m128i code, float *reconstruction,
+                                    uint16_t *symbols, vector_lanes_t *lanes, size_t group) {
+    const __m256 restored = _mm256_add_ps(old, value);
+    _mm256_storeu_ps(reconstruction, restored);
+    _mm_storeu_si128((__m128i *)symbols, code);
+    add_squares(lanes, group, _mm256_sub_ps(live, restored), live);
+}
+
 // Up to eight exponents.
 CK_VECTOR static size_t quantize_vector(const float *target, float *reconstruction, size_t count,
                                         const ck_buckets *buckets, uint16_t *symbols, lanes_t *sums) {
@@ -65,12 +79,9 @@ CK_VECTOR static size_t quantize_vector(const float *target, float *reconstructi
                 __m256i wide = _mm256_castps_si256(_mm256_and_ps(
                     mask, _mm256_blendv_ps(_mm256_permutevar8x32_ps(codes0, index),
                                            _mm256_permutevar8x32_ps(codes1, index), delta)));
-                code = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+                code = symbols_of(wide);
             }
-            __m256 restored = _mm256_add_ps(old, value);
-            _mm256_storeu_ps(reconstruction + at, restored);
-            _mm_storeu_si128((__m128i *)(symbols + at), code);
-            add_squares(&lanes, k, _mm256_sub_ps(live, restored), live);
+            settle(live, old, value, code, reconstruction + at, symbols + at, &lanes, k);
         }
     }
     store_lanes(sums, &lanes);
@@ -91,12 +102,9 @@ CK_VECTOR static size_t quantize_gathered(const float *target, float *reconstruc
             size_t at = i + 8 * k;
             __m256 live = _mm256_loadu_ps(target + at), old = _mm256_loadu_ps(reconstruction + at);
             __m256i key = _mm256_srli_epi32(_mm256_castps_si256(_mm256_sub_ps(live, old)), 23);
-            __m256i code = _mm256_i32gather_epi32(codes, key, sizeof(int32_t));
-            __m256 restored = _mm256_add_ps(old, _mm256_i32gather_ps(buckets->values, key, sizeof(float)));
-            _mm256_storeu_ps(reconstruction + at, restored);
-            _mm_storeu_si128((__m128i *)(symbols + at),
-                             _mm_packus_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1)));
-            add_squares(&lanes, k, _mm256_sub_ps(live, restored), live);
+            __m256 value = _mm256_i32gather_ps(buckets->values, key, sizeof(float));
+            __m128i code = symbols_of(_mm256_i32gather_epi32(codes, key, sizeof(int32_t)));
+            settle(live, old, value, code, reconstruction + at, symbols + at, &lanes, k);
         }
     }
     store_lanes(sums, &lanes);

@@ -71,16 +71,6 @@ void ck_list_loud(const float *target, const float *previous, size_t count, floa
     loud->sums = sum_lanes(&lanes);
 }
 
-size_t ck_loud_from(const ck_loud *loud, size_t group) {
-    size_t low = 0, high = loud->count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (loud->groups[middle] < group) low = middle + 1;
-        else high = middle;
-    }
-    return low;
-}
-
 static inline bool is_sent(const uint16_t *symbols) {
     uint64_t halves[2];
     memcpy(halves, symbols, sizeof halves);
@@ -97,12 +87,12 @@ void ck_spread_loud(const ck_loud *loud, uint16_t *symbols, uint64_t *nonzero) {
     }
 }
 
-void ck_apply_loud(const ck_loud *loud, const float *values, uint32_t alphabet, float *reconstruction, size_t count) {
+void ck_apply_loud(const ck_loud *loud, const float *values, float *reconstruction, size_t count) {
     if (loud->has_negative_zero) ck_add_zero(reconstruction, count);
     for (size_t k = 0; k < loud->count; k++) {
         const uint16_t *own = loud->symbols + GROUP * k;
         if (!is_sent(own)) continue;
         const size_t start = GROUP * (size_t)loud->groups[k], left = count - start;
-        ck_apply(own, left < GROUP ? left : GROUP, values, alphabet, reconstruction + start);
+        for (size_t lane = 0; lane < GROUP && lane < left; lane++) reconstruction[start + lane] += values[own[lane]];
     }
 }

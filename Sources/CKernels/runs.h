@@ -18,15 +18,10 @@ static inline uint32_t run_token(size_t run, uint32_t *extra) {
     return 1 + PLAIN_RUNS + 2 * (exponent - 4) + (uint32_t)(run >> (exponent - 1) & 1);
 }
 
-// Bits as they are, at most 12, as from a table in which all have the same frequency. Whether the state is full can't be foreseen, so it
-// isn't branched on; no bits leave the state as it is.
+// Bits as they are, at most 12, as from a table in which all have the same frequency; no bits leave the state as it is.
 static inline __attribute__((always_inline)) uint32_t encode_bits(uint32_t state, uint32_t count, uint32_t bits, sink_t *sink) {
     uint32_t spare = CK_SCALE_BITS - count;
-    bool full = (uint64_t)state >= (uint64_t)((LOWEST >> CK_SCALE_BITS) << 16) << spare;
-    sink->next[-2] = (uint8_t)state;
-    sink->next[-1] = (uint8_t)(state >> 8);
-    sink->next -= full ? 2 : 0;
-    state = choose(full, state >> 16, state);
+    state = shed_word(state, (uint64_t)state >= (uint64_t)((LOWEST >> CK_SCALE_BITS) << 16) << spare, sink);
     return (state >> spare) << CK_SCALE_BITS | bits << spare | (state & ((1u << spare) - 1));
 }
 

@@ -272,9 +272,20 @@ void ck_quantize_uniform(const float *target, const float *previous, size_t coun
     quantize(target, previous, NULL, count, rule, &activity, symbols, counts_kinds, tally);
 }
 
+// The first packed group whose number isn't below `group`.
+static size_t loud_from(const ck_loud *loud, size_t group) {
+    size_t low = 0, high = loud->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (loud->groups[middle] < group) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
 void ck_quantize_loud(const ck_loud *loud, size_t first, size_t end, const ck_uniform *rule, bool writes, bool counts_kinds,
                       ck_tally *tally) {
-    const size_t from = ck_loud_from(loud, first), to = ck_loud_from(loud, end), start = from * GROUP_SIZE;
+    const size_t from = loud_from(loud, first), to = loud_from(loud, end), start = from * GROUP_SIZE;
     if (from == to && !counts_kinds) return;
     activity_t activity = {0, 0, (uint32_t)first};
     quantize(loud->targets + start, loud->previous + start, loud->groups + from, GROUP_SIZE * (to - from), rule, &activity,

@@ -4,7 +4,6 @@ import CKernels
 
 /// The deltas of a vector that aren't small, piece by piece.
 final class FewDeltas {
-    static let pieceCount = Int(CK_PIECE)
     /// By piece; once a piece is quantized, with symbols for deltas.
     private(set) var pieces: UnsafeMutableBufferPointer<ck_few>
     /// What the lists are in, by worker.
@@ -28,18 +27,18 @@ final class FewDeltas {
         nextFloor: (ck_ranges, Int) -> Int
     ) {
         let count = vector.layout.count
-        let pieceTotal = (count + FewDeltas.pieceCount - 1) / FewDeltas.pieceCount
+        let pieceTotal = Pieces.total(of: count)
         let workers = max(1, min(threads, pieceTotal))
         let scratches = (0..<workers).map { _ in BlockScratch(count: 0) }
         let rooms = (0..<workers).map { _ in ListRoom(count: count) }
         let found = Results(count: workers, ck_ranges())
         let pieces = UnsafeMutableBufferPointer<ck_few>.allocate(capacity: pieceTotal)
-        for wave in FewDeltas.waves(pieceTotal) {
+        for wave in Pieces.waves(pieceTotal) {
             for worker in 0..<workers { found.change(worker) { ck_ranges_clear(&$0) } }
             let own = UInt32(floor)
             inParallel(wave.count, threads: threads) { index, worker in
                 let few = found.list(
-                    vector, FewDeltas.range(wave[index], of: count), floor: own, worker, scratches[worker],
+                    vector, Pieces.range(wave[index], of: count), floor: own, worker, scratches[worker],
                     rooms[worker])
                 (pieces.baseAddress.unsafelyUnwrapped + wave[index]).initialize(to: few)
             }
@@ -51,28 +50,15 @@ final class FewDeltas {
         self.count = count
     }
 
-    /// Each piece once: an eighth, an eighth, a quarter and a half of them, evenly spread.
-    static func waves(_ pieces: Int) -> [[Int]] {
-        guard pieces >= 32 else { return [Array(0..<pieces)] }
-        return [(0, 8), (4, 8), (2, 4), (1, 2)].map { start, step in
-            Array(stride(from: start, to: pieces, by: step))
-        }
-    }
-
-    /// The elements of a piece.
-    static func range(_ piece: Int, of count: Int) -> Range<Int> {
-        (piece * pieceCount)..<min((piece + 1) * pieceCount, count)
-    }
-
     /// The symbols of some elements, in pieces that aren't quantized yet, as far as they aren't zero; their places, counted from `place`
     /// on, are marked in `nonzero`.
     func put(
         _ range: Range<Int>, byKey: [UInt16], at place: Int, into symbols: UnsafeMutablePointer<UInt16>,
         _ nonzero: UnsafeMutablePointer<UInt64>
     ) {
-        for piece in (range.lowerBound / FewDeltas.pieceCount)..<pieces.count {
+        for piece in (range.lowerBound / Pieces.count)..<pieces.count {
             let few = pieces[piece]
-            let start = piece * FewDeltas.pieceCount
+            let start = piece * Pieces.count
             guard start < range.upperBound else { break }
             for listed in few.first(
                 from: range.lowerBound - start)..<few.first(from: range.upperBound - start)
@@ -107,7 +93,7 @@ final class FewDeltas {
     /// The symbols of a piece that was quantized.
     func spread(_ piece: Int, into symbols: UnsafeMutablePointer<UInt16>) {
         let few = pieces[piece]
-        symbols.update(repeating: 0, count: FewDeltas.range(piece, of: count).count)
+        symbols.update(repeating: 0, count: Pieces.range(piece, of: count).count)
         for index in 0..<few.count { symbols[Int(few.places[index])] = UInt16(few.deltas[index]) }
     }
 
@@ -153,7 +139,7 @@ extension BucketTable {
         let count = vector.layout.count
         let whole = { (BucketTable(vector, bits: bits, threads: threads), nil as FewDeltas?) }
         guard let bits, count > SampleRuns.least, !vector.layout.isRoot,
-            vector.layout.formats.allSatisfy({ $0 == .float32 })
+            vector.layout.isFloat32
         else { return whole() }
         // What the sample's largest deltas are; those of the whole vector can only be larger.
         let wanted = bits >= 9 ? 512 : 1 << bits - 1
@@ -185,41 +171,18 @@ extension BucketTable {
     }
 }
 
-/// Runs of neighbours, evenly spread over a vector.
-private struct SampleRuns {
-    /// What is taken of a vector that has more; a smaller one is quicker looked at whole, once.
-    static let least = 4096
-    /// More doesn't tell the largest deltas' exponents much better.
-    static let most = 1 << 16
-    private static let run = 1024
-    private let starts: [Int]
-    private let length: Int
-
-    var elements: Int { starts.count * length }
-
-    /// - Parameter most: elements to take, if there are more.
-    init(count: Int, most: Int) {
-        guard count > most else {
-            (starts, length) = ([0], count)
-            return
-        }
-        length = SampleRuns.run
-        let runs = max(2, most / length)
-        let step = (count - length) / (runs - 1)
-        starts = (0..<runs).map { $0 * step }
-    }
-
-    func scan(_ vector: ScopeVector, window: Int) -> ck_ranges {
+extension SampleRuns {
+    /// The ranges of its deltas.
+    fileprivate func scan(_ vector: ScopeVector, window: Int) -> ck_ranges {
         let room = UnsafeMutablePointer<Float>.allocate(capacity: 2 * length)
         defer { room.deallocate() }
-        var ranges = ck_ranges()
-        ck_ranges_clear(&ranges)
-        for start in starts {
-            let range = start..<(start + length)
+        var found = ck_ranges()
+        ck_ranges_clear(&found)
+        for range in ranges {
             let target = vector.target(range, room)
             let previous = vector.reconstruction(range, room + length).floats
-            ck_scan(target, previous, length, UInt32(min(window, 255)), &ranges)
+            ck_scan(target, previous, length, UInt32(min(window, 255)), &found)
         }
-        return ranges
+        return found
     }
 }

@@ -32,7 +32,7 @@ struct GapCode: Hashable, Sendable {
             for (place, piece) in few.pieces.enumerated() {
                 for index in 0..<piece.count {
                     let symbol = Int(byKey[Int(piece.deltas[index] >> 23)])
-                    if symbol != 0 { append(place * FewDeltas.pieceCount + Int(piece.places[index]), symbol) }
+                    if symbol != 0 { append(place * Pieces.count + Int(piece.places[index]), symbol) }
                 }
             }
         }
@@ -99,7 +99,7 @@ struct GapCode: Hashable, Sendable {
         for (place, piece) in pieces.enumerated() {
             for index in 0..<piece.count {
                 events.append(
-                    (place * FewDeltas.pieceCount + Int(piece.places[index]), Int(piece.deltas[index])))
+                    (place * Pieces.count + Int(piece.places[index]), Int(piece.deltas[index])))
             }
         }
         return encode(events)

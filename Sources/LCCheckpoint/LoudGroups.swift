@@ -6,8 +6,6 @@ import CKernels
 final class LoudGroups {
     /// Neighbours of a group.
     static let size = Int(CK_LOUD_GROUP)
-    /// Elements of a piece, several of which the quantizer begins anew in.
-    static let pieceCount = 1 << 16
 
     /// Deltas below it may be missing.
     let floor: Float
@@ -27,7 +25,7 @@ final class LoudGroups {
     init?(_ vector: ScopeVector, floor: Float, most: Int, threads: Int) {
         let count = vector.layout.count
         let size = LoudGroups.size
-        let pieceTotal = (count + LoudGroups.pieceCount - 1) / LoudGroups.pieceCount
+        let pieceTotal = Pieces.total(of: count)
         let workers = max(1, min(threads, pieceTotal))
         let scratches = (0..<workers).map { _ in BlockScratch(count: 0) }
         let rooms = (0..<workers).map { _ in ListRoom(groups: (count + size - 1) / size) }
@@ -35,14 +33,14 @@ final class LoudGroups {
         let energies = Results(count: pieceTotal, 0.0)
         let pieces = UnsafeMutableBufferPointer<ck_loud>.allocate(capacity: pieceTotal)
         // In waves: where the sample misled that shows soon, whatever the number of threads.
-        for wave in FewDeltas.waves(pieceTotal) {
+        for wave in Pieces.waves(pieceTotal) {
             guard found.all.reduce(0, +) <= most else {
                 pieces.deallocate()
                 return nil
             }
             inParallel(wave.count, threads: threads) { index, worker in
                 let piece = wave[index]
-                let range = LoudGroups.range(piece, of: count)
+                let range = Pieces.range(piece, of: count)
                 let room = scratches[worker].floats(2 * range.count)
                 let target = vector.target(range, room)
                 let previous = vector.reconstruction(range, room + range.count).floats
@@ -72,11 +70,6 @@ final class LoudGroups {
 
     deinit { pieces.deallocate() }
 
-    /// The elements of a piece.
-    private static func range(_ piece: Int, of count: Int) -> Range<Int> {
-        (piece * pieceCount)..<min((piece + 1) * pieceCount, count)
-    }
-
     /// What is packed of a piece.
     func elements(_ piece: Int) -> UniformElements {
         let loud = pieces[piece]
@@ -88,7 +81,7 @@ final class LoudGroups {
     /// Where a packed element of a piece is in the vector.
     func place(_ index: Int, in piece: Int) -> Int {
         let group = Int(pieces[piece].groups[index / LoudGroups.size])
-        return piece * LoudGroups.pieceCount + LoudGroups.size * group + index % LoudGroups.size
+        return piece * Pieces.count + LoudGroups.size * group + index % LoudGroups.size
     }
 
     func forEachDelta(_ body: (Float) -> Void) {
@@ -108,7 +101,7 @@ final class LoudGroups {
         precondition(!rule.isPatient && rule.lowest >= floor)
         let begun = rule.pieceCount / LoudGroups.size
         var outcome = rule.outcome(blocks: pieces.count, threads: threads) { piece, _, kernel, tally in
-            let groups = (LoudGroups.range(piece, of: count).count + LoudGroups.size - 1) / LoudGroups.size
+            let groups = (Pieces.range(piece, of: count).count + LoudGroups.size - 1) / LoudGroups.size
             for first in stride(from: 0, to: groups, by: begun) {
                 ck_quantize_loud(
                     &pieces[piece], first, min(first + begun, groups), &kernel, writes, countsKinds, &tally)
@@ -138,7 +131,7 @@ final class LoudGroups {
         let scratch = BlockScratch(count: count)
         scratch.words.update(repeating: 0, count: ck_mask_words(count))
         inParallel(pieces.count, threads: threads) { piece, _ in
-            let start = piece * LoudGroups.pieceCount
+            let start = piece * Pieces.count
             ck_spread_loud(&pieces[piece], symbols + start, scratch.words + start / 64)
         }
         return SymbolView(
@@ -154,7 +147,7 @@ final class LoudGroups {
         history: UnsafeMutablePointer<UInt8>?
     ) {
         ck_apply_loud(
-            &pieces[piece], values, UInt32(values.count), restored, LoudGroups.range(piece, of: count).count)
+            &pieces[piece], values, restored, Pieces.range(piece, of: count).count)
         guard let history else { return }
         let own = elements(piece)
         for index in 0..<own.count where own.symbols[index] != 0 {
@@ -168,8 +161,6 @@ extension LoudGroups {
     private static let least = 1 << 17
     /// Of a vector's groups one in so many may be loud: of more there is less to gain, and they take ten bytes and a half an element.
     private static let sparseness = 16
-    private static let sampleCount = 1 << 16
-    private static let sampleRun = 1024
     /// A sample's step may be larger than that of all by so much.
     private static let margin: Float = 0.8
 
@@ -179,25 +170,24 @@ extension LoudGroups {
     static func listing(_ vector: ScopeVector, error: Double, threads: Int) -> LoudGroups? {
         let count = vector.layout.count
         guard count >= least, !vector.layout.isRoot,
-            vector.layout.formats.allSatisfy({ $0 == .float32 })
+            vector.layout.isFloat32
         else { return nil }
-        let runs = min(sampleCount, count / 16) / sampleRun
-        let sample = UnsafeMutableBufferPointer<Float>.allocate(capacity: runs * sampleRun)
-        let room = UnsafeMutablePointer<Float>.allocate(capacity: 2 * sampleRun)
+        let runs = SampleRuns(count: count, most: min(SampleRuns.most, count / 16))
+        let sample = UnsafeMutableBufferPointer<Float>.allocate(capacity: runs.elements)
+        let room = UnsafeMutablePointer<Float>.allocate(capacity: 2 * runs.length)
         defer {
             sample.deallocate()
             room.deallocate()
         }
         var norm = 0.0
-        for run in 0..<runs {
-            let start = (count - sampleRun) / (runs - 1) * run
-            let range = start..<(start + sampleRun)
+        var next = sample.baseAddress.unsafelyUnwrapped
+        for range in runs.ranges {
             let target = vector.target(range, room)
-            let previous = vector.reconstruction(range, room + sampleRun).floats
-            let sums = ck_deltas(
-                target, previous, sampleRun, sample.baseAddress.unsafelyUnwrapped + run * sampleRun)
+            let previous = vector.reconstruction(range, room + runs.length).floats
+            let sums = ck_deltas(target, previous, runs.length, next)
             guard sums.error.isFinite, sums.norm.isFinite else { return nil }
             norm += sums.norm
+            next += runs.length
         }
         guard let rule = ErrorCurve(UnsafeBufferPointer(sample)).rule(budget: error * error * norm)
         else { return nil }

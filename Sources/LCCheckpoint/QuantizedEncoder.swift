@@ -41,8 +41,6 @@ struct QuantizedEncoder {
     /// Of the reconstruction's sections.
     let digests: SectionDigests
 
-    private static let pieceCount = FewDeltas.pieceCount
-
     /// Appends the scope's payload. Throws when a source failed, or gave other bytes than before.
     func encode(totals: inout ScopeTotals, into payload: inout ScopePayload) throws(CodecError) {
         let (stream, outcomes) = plansByAll ? try encodeKept() : try encodeByBlocks()
@@ -64,18 +62,19 @@ struct QuantizedEncoder {
     /// Finds all symbols first.
     private func encodeKept() throws(CodecError) -> (stream: EncodedStream, outcomes: [BlockOutcome]) {
         let count = vector.layout.count
-        let symbols = KeptSymbols(count: count)
-        let pieces = (count + QuantizedEncoder.pieceCount - 1) / QuantizedEncoder.pieceCount
+        let kept = BlockScratch(count: count)
+        let symbols = kept.symbols.baseAddress.unsafelyUnwrapped
+        let pieces = Pieces.total(of: count)
         let outcomes = Results(count: pieces, BlockOutcome())
         let scratches = (0..<max(1, min(threads, pieces))).map { _ in BlockScratch(count: 0) }
         inParallel(pieces, threads: threads) { piece, worker in
-            let range = FewDeltas.range(piece, of: count)
+            let range = Pieces.range(piece, of: count)
             outcomes[piece] = quantize(
-                range, .all, scratch: scratches[worker], into: symbols.first + range.lowerBound)
+                range, .all, scratch: scratches[worker], into: symbols + range.lowerBound)
         }
         try vector.failure.check()
         let view = SymbolView(
-            UnsafeBufferPointer(start: symbols.first, count: count), previous: knownPrevious, owner: symbols)
+            UnsafeBufferPointer(start: symbols, count: count), previous: knownPrevious, owner: kept)
         let plan = StreamPlan(sample: view, isComplete: true, counts: buckets.counts, entropy: entropy)
         return (plan.encode(view, threads: threads), outcomes.all)
     }
@@ -142,7 +141,7 @@ struct QuantizedEncoder {
         // No symbols are wanted but for what isn't finite.
         let symbols = scratch.symbols.baseAddress.unsafelyUnwrapped
         var outcomes = blocks.map { quantize($0, .none, scratch: scratch, into: symbols) }
-        let size = QuantizedEncoder.pieceCount
+        let size = Pieces.count
         let lists = blocks.map { block in
             let pieces = (block.lowerBound / size)...((block.upperBound - 1) / size)
             return UnsafeBufferPointer(rebasing: few.pieces[pieces])
@@ -160,8 +159,8 @@ struct QuantizedEncoder {
     ) -> BlockOutcome {
         var outcome = BlockOutcome()
         var next = digests.piece(from: block.lowerBound)
-        for start in stride(from: block.lowerBound, to: block.upperBound, by: QuantizedEncoder.pieceCount) {
-            let piece = start..<min(start + QuantizedEncoder.pieceCount, block.upperBound)
+        for start in stride(from: block.lowerBound, to: block.upperBound, by: Pieces.count) {
+            let piece = start..<min(start + Pieces.count, block.upperBound)
             let offset = start - block.lowerBound
             quantize(piece, wanted, scratch, symbols + offset, scratch.words + offset / 64, &outcome)
             digests.digest(from: &next, upTo: piece.upperBound)
@@ -180,7 +179,7 @@ struct QuantizedEncoder {
         // Lists know their targets.
         let target = few == nil ? vector.target(range, room) : nil
         let (restored, isDirect) = vector.reconstruction(range, room + count)
-        let place = range.lowerBound / QuantizedEncoder.pieceCount
+        let place = range.lowerBound / Pieces.count
         var sums: ck_sums
         if let few {
             sums = buckets.quantize(restored, count: count, &few.pieces[place])
@@ -234,15 +233,6 @@ struct QuantizedEncoder {
         }
         return carried
     }
-}
-
-/// A vector's symbols.
-private final class KeptSymbols {
-    let first: UnsafeMutablePointer<UInt16>
-
-    init(count: Int) { first = .allocate(capacity: count) }
-
-    deinit { first.deallocate() }
 }
 
 extension ck_sums {

@@ -26,7 +26,7 @@ extension QuantizedEncoder {
 
     /// The plan is made from every symbol, and they are found one by one: so they are found once, and kept.
     var plansByAll: Bool {
-        few == nil && hasChoice && sampleRanges.reduce(0) { $0 + $1.count } == vector.layout.count
+        few == nil && hasChoice && sampleSize == vector.layout.count
     }
 
     /// Symbols differ, and nobody said how to code them.
@@ -40,7 +40,6 @@ extension QuantizedEncoder {
         let count = vector.layout.count
         let previous = knownPrevious
         guard hasChoice else { return huffmanPlan }
-        let share = Double(count - counts[0]) / Double(count)
         let ranges = sampleRanges
         let total = ranges.reduce(0) { $0 + $1.count }
         // Zeros among zeros need not be looked at; short streams are tried with coders that do, and where fewer are zero that is quicker.
@@ -76,13 +75,21 @@ extension QuantizedEncoder {
             counts: buckets.counts, entropy: .huffman)
     }
 
+    /// The share of symbols that aren't zero.
+    private var share: Double {
+        Double(vector.layout.count - buckets.counts[0]) / Double(vector.layout.count)
+    }
+
     /// Enough elements to meet some thousand symbols that aren't zero; all where alphabets are large, or the vector isn't much larger.
-    private var sampleRanges: [Range<Int>] {
-        let counts = buckets.counts
+    private var sampleSize: Int {
         let count = vector.layout.count
-        let share = Double(count - counts[0]) / Double(count)
-        var wanted = max(sampleElements, Int(min(Double(sampleSent) / share, Double(min(count, mostSample)))))
-        if counts.count > 16 || wanted >= count / 2 { wanted = count }
+        let wanted = max(sampleElements, Int(min(Double(sampleSent) / share, Double(min(count, mostSample)))))
+        return buckets.counts.count > 16 || wanted >= count / 2 ? count : wanted
+    }
+
+    /// About so many elements.
+    private var sampleRanges: [Range<Int>] {
+        let (count, wanted) = (vector.layout.count, sampleSize)
         // Pieces that runs of zeros are short in: where they are cut they tell nothing.
         var piece = sampleStep
         while piece < wanted / 8, Double(piece) * share < 64 { piece *= 2 }
@@ -95,7 +102,7 @@ extension QuantizedEncoder {
         var plan = huffmanPlan
         var tokens = [UInt32](repeating: 0, count: Int(CK_RUN_TOKENS))
         var bits: UInt64 = 0
-        let pieces = plan.blockSize.count / FewDeltas.pieceCount
+        let pieces = plan.blockSize.count / Pieces.count
         for start in stride(from: 0, to: few.pieces.count, by: pieces) {
             let own = UnsafeBufferPointer(
                 rebasing: few.pieces[start..<min(start + pieces, few.pieces.count)])

@@ -168,8 +168,8 @@ private struct BlockTask {
     /// Changes the reconstruction by pieces that a core's cache holds, and digests it on the way.
     private func byPieces(_ body: (Range<Int>, UnsafeMutablePointer<Float>) -> Void) {
         var next = digests?.piece(from: range.lowerBound) ?? 0
-        for start in stride(from: range.lowerBound, to: range.upperBound, by: FewDeltas.pieceCount) {
-            let piece = start..<min(start + FewDeltas.pieceCount, range.upperBound)
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: Pieces.count) {
+            let piece = start..<min(start + Pieces.count, range.upperBound)
             let (restored, isDirect) = vector.reconstruction(piece, scratch.floats(piece.count))
             body(piece, restored)
             if !isDirect { vector.round(piece, restored) }

@@ -150,7 +150,7 @@ func allBuckets(_ vector: ScopeVector, error: Double, mostBits: Double, threads:
 
 /// ‖u − ũ‖ / ‖u‖ that a quantizer would leave, without changing anything.
 func relativeError(_ vector: ScopeVector, _ quantizer: BucketTable) -> Double {
-    let pieceCount = min(UniformPieces.count, max(vector.layout.count, 1))
+    let pieceCount = min(Pieces.count, max(vector.layout.count, 1))
     let room = UnsafeMutablePointer<Float>.allocate(capacity: 3 * pieceCount)
     let symbols = UnsafeMutablePointer<UInt16>.allocate(capacity: pieceCount)
     defer {
@@ -178,7 +178,7 @@ func relativeError(_ vector: ScopeVector, _ quantizer: BucketTable) -> Double {
 
 /// ‖u − ũ‖² and ‖u‖² over the finite elements.
 private func squaredError(_ vector: ScopeVector) -> (Double, Double) {
-    let pieceCount = min(UniformPieces.count, max(vector.layout.count, 1))
+    let pieceCount = min(Pieces.count, max(vector.layout.count, 1))
     let room = UnsafeMutablePointer<Float>.allocate(capacity: 2 * pieceCount)
     defer { room.deallocate() }
     var sums = (0.0, 0.0)

@@ -26,6 +26,8 @@ struct VectorLayout: Sendable {
     var isRoot: Bool
 
     var count: Int { starts[formats.count] }
+    /// Elements need neither be widened nor rounded.
+    var isFloat32: Bool { formats.allSatisfy { $0 == .float32 } }
 
     init(_ sections: [(format: ElementFormat, elementCount: Int)], isRoot: Bool = false) {
         self.isRoot = isRoot

@@ -45,20 +45,15 @@ struct UniformElements {
 
 /// A vector's pieces: all of their elements, or those that are packed.
 struct UniformPieces {
-    /// Elements that are converted and compared at a time.
-    static let count = LoudGroups.pieceCount
-
     let vector: ScopeVector
     /// Where loud groups are packed, only their symbols are there, and only once they are looked at.
     let symbols: UnsafeMutablePointer<UInt16>
     /// What may be sent, if that is little.
     var loud: LoudGroups?
 
-    var total: Int { (vector.layout.count + UniformPieces.count - 1) / UniformPieces.count }
+    var total: Int { Pieces.total(of: vector.layout.count) }
 
-    func range(_ piece: Int) -> Range<Int> {
-        (piece * UniformPieces.count)..<min((piece + 1) * UniformPieces.count, vector.layout.count)
-    }
+    func range(_ piece: Int) -> Range<Int> { Pieces.range(piece, of: vector.layout.count) }
 
     /// - Parameter room: for as much as two pieces.
     func elements(_ piece: Int, _ room: UnsafeMutablePointer<Float>) -> UniformElements {
@@ -79,7 +74,7 @@ struct UniformPieces {
 
     /// Which of the vector's elements one of a piece is.
     func place(_ index: Int, in piece: Int) -> Int {
-        loud?.place(index, in: piece) ?? piece * UniformPieces.count + index
+        loud?.place(index, in: piece) ?? piece * Pieces.count + index
     }
 }
 
@@ -108,7 +103,7 @@ struct UniformScope: ~Copyable {
             vector: vector, symbols: allocateLarge((count + size - 1) / size * size),
             loud: LoudGroups.listing(vector, error: error, threads: threads))
         workers = max(1, min(threads, pieces.total))
-        room = .allocate(capacity: 3 * workers * min(UniformPieces.count, max(count, 1)))
+        room = .allocate(capacity: 3 * workers * min(Pieces.count, max(count, 1)))
         if let loud = pieces.loud {
             (energy, norm) = (loud.energy, loud.norm)
             return
@@ -145,7 +140,7 @@ struct UniformScope: ~Copyable {
 
     /// A worker's memory: as much as three pieces.
     private func scratch(_ worker: Int) -> UnsafeMutablePointer<Float> {
-        room + 3 * worker * min(UniformPieces.count, count)
+        room + 3 * worker * min(Pieces.count, count)
     }
 
     /// Packs what reaches a lower floor; where that is too much nothing is packed any more.
@@ -206,7 +201,7 @@ struct UniformScope: ~Copyable {
         let results = Results(count: pieces.total, (error: 0.0, carried: [Int]()))
         let inverse = rule.map { 1 / $0.step } ?? 0
         let isPlain = !hasExceptions && isFinite && !vector.layout.isRoot
-        let isUnrounded = vector.layout.formats.allSatisfy { $0 == .float32 }
+        let isUnrounded = vector.layout.isFloat32
         let (vector, pieces) = (vector, pieces)
         let rooms = (0..<workers).map { scratch($0) }
         inParallel(pieces.total, threads: workers) { piece, worker in
@@ -296,7 +291,7 @@ struct UniformScope: ~Copyable {
         let rooms = (0..<workers).map { scratch($0) }
         let together = UniformScope.storedPieces
         inParallel((pieces.total + together - 1) / together, threads: workers) { block, worker in
-            var next = digests.piece(from: block * together * UniformPieces.count)
+            var next = digests.piece(from: block * together * Pieces.count)
             for piece in (block * together)..<min((block + 1) * together, pieces.total) {
                 let range = pieces.range(piece)
                 let (restored, isDirect) = vector.reconstruction(range, rooms[worker])

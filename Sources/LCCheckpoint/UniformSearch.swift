@@ -8,7 +8,6 @@
 /// Elements that the histogram counts, and that passes look at before they turn to all.
 private let curveCount = 262_144
 private let sampleCount = 32_768
-private let sampleRun = 1024
 
 extension UniformScope {
     /// Finds a rule whose error is at most `budget`, a sum of squares, and writes the symbols.
@@ -119,7 +118,7 @@ private enum SearchResult {
     case none
 }
 
-/// Runs of neighbours, evenly spread, if there are more elements than `most`.
+/// Runs of neighbours if there are more elements than `most`.
 private func withSample<Result>(
     _ vector: ScopeVector, _ most: Int, _ body: (UnsafeBufferPointer<Float>) -> Result
 ) -> Result {
@@ -131,15 +130,15 @@ private func withSample<Result>(
                     start: vector.deltas(0..<vector.layout.count, into: room), count: vector.layout.count))
         }
     }
-    let sample = UnsafeMutableBufferPointer<Float>.allocate(capacity: most)
+    let runs = SampleRuns(count: vector.layout.count, most: most)
+    let sample = UnsafeMutableBufferPointer<Float>.allocate(capacity: runs.elements)
     defer { sample.deallocate() }
-    let runs = most / sampleRun
-    for run in 0..<runs {
-        let start = (vector.layout.count - sampleRun) / (runs - 1) * run
+    var next = sample.baseAddress.unsafelyUnwrapped
+    for range in runs.ranges {
         withExtendedLifetime(room) {
-            (sample.baseAddress.unsafelyUnwrapped + run * sampleRun).update(
-                from: vector.deltas(start..<(start + sampleRun), into: room), count: sampleRun)
+            next.update(from: vector.deltas(range, into: room), count: runs.length)
         }
+        next += runs.length
     }
     return body(UnsafeBufferPointer(sample))
 }

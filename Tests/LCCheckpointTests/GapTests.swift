@@ -69,8 +69,8 @@ import Testing
             let sample = try #require(GapCode.Sample(SymbolView(buffer, previous: nil)))
             let code = GapCode.best(sample, alphabet: 8).code
             var pieces: [ck_few] = []
-            for start in stride(from: 0, to: symbols.count, by: FewDeltas.pieceCount) {
-                let places = symbols[start..<min(start + FewDeltas.pieceCount, symbols.count)].indices
+            for start in stride(from: 0, to: symbols.count, by: Pieces.count) {
+                let places = symbols[start..<min(start + Pieces.count, symbols.count)].indices
                     .filter { symbols[$0] != 0 }
                 let words = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, 2 * places.count))
                 for (index, place) in places.enumerated() {

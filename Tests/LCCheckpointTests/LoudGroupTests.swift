@@ -79,7 +79,7 @@ extension KernelTests {
             #expect((marks[index / 64] >> UInt64(index % 64) & 1 == 1) == (spread[index] != 0))
         }
         var restored = previous
-        ck_apply_loud(&loud, values, UInt32(values.count), &restored, count)
+        ck_apply_loud(&loud, values, &restored, count)
         func array<Entry>(_ start: UnsafeMutablePointer<Entry>, _ count: Int) -> [Entry] {
             Array(UnsafeBufferPointer(start: start, count: count))
         }

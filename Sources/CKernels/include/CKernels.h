@@ -341,8 +341,6 @@ typedef struct {
 
 /// Packs the groups in which the magnitude of a delta target - previous is `floor` or more, or no number. There is room for all.
 void ck_list_loud(const float *target, const float *previous, size_t count, float floor, ck_loud *loud);
-/// The first of them whose number isn't below `group`.
-size_t ck_loud_from(const ck_loud *loud, size_t group);
 /// What `ck_quantize_uniform` does to the elements of groups `first` to before `end`, if nothing would be sent of those that aren't
 /// packed; their squares are left out. Symbols are written if wanted.
 void ck_quantize_loud(const ck_loud *loud, size_t first, size_t end, const ck_uniform *rule, bool writes, bool counts_kinds,
@@ -350,8 +348,8 @@ void ck_quantize_loud(const ck_loud *loud, size_t first, size_t end, const ck_un
 /// Puts the symbols of groups in which one isn't zero in their places, the last of them as a whole group, too, and sets the bits of
 /// those that aren't.
 void ck_spread_loud(const ck_loud *loud, uint16_t *symbols, uint64_t *nonzero);
-/// Adds the values of the symbols, which are below `alphabet`, to a piece of `count` elements, and zero to all others.
-void ck_apply_loud(const ck_loud *loud, const float *values, uint32_t alphabet, float *reconstruction, size_t count);
+/// Adds the values of the symbols to a piece of `count` elements, and zero to all others.
+void ck_apply_loud(const ck_loud *loud, const float *values, float *reconstruction, size_t count);
 
 /// Squares of what `previous` with the values of the symbols, which are below `alphabet`, misses of the target; without
 /// symbols as it is.
