@@ -7,9 +7,7 @@ public struct RunReader {
     public private(set) var state: CodecModel?
     /// Its digest.
     public private(set) var digest: Digest?
-    /// Steps that were read.
-    public private(set) var count = 0
-
+    private var order = RunOrder()
     private var context: FrameContext?
     private let file: String
     private let limits: FrameLimits
@@ -38,16 +36,10 @@ public struct RunReader {
     ) throws(TensorFileError) -> Frame {
         let frame = try ModelFrames.parse(
             bytes, inheriting: context, file: file, limits: limits, keptBy: memory)
-        guard frame.header.step == UInt64(count), (frame.header.kind == .base) == (count == 0) else {
-            throw TensorFileError(
-                .malformed,
-                "\(file) is damaged: its frame \(count) is a \(frame.header.kind) of step \(frame.header.step)"
-            )
-        }
+        try order.take(frame.header, file: file)
         context = try ModelFrames.apply(
             frame, to: &state, digest: digest, file: file, chained: !isLast, threads: threads)
         digest = frame.header.stateDigest
-        count += 1
         return frame
     }
 }

@@ -24,8 +24,10 @@ struct CodecInspect: ParsableCommand {
         let terminal = Terminal(descriptor: 1)
         var elements: Int?
         var context: FrameContext?
+        var order = RunOrder()
         for range in ranges {
             let (frame, scopes) = try read(memory, range, &context, elements: &elements)
+            if isRun { try order.take(frame.header, file: input) }
             if json {
                 objects.append(object(frame.header, scopes, byteCount: range.count))
             } else {

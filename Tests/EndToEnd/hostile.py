@@ -15,6 +15,7 @@ from varve_e2e import VARVE, expect, main
 
 XXHASH = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
 XXHASH.XXH3_64bits.restype = ctypes.c_uint64
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../LCCheckpointTests/Golden")
 RUN_HEADER = b"VLCR\x01" + bytes(11)
 
 
@@ -149,6 +150,19 @@ def bombs(folder):
         refused("codec", "decode", "--base", base, "--delta", delta, "-o", out, output=out)
 
 
+def runs(folder):
+    """Runs whose frames are cut, missing, swapped or damaged: whatever looks at a run refuses them."""
+    out = f"{folder}/out.safetensors"
+    damaged = sorted(path for path in os.listdir(GOLDEN) if path.startswith("bad-") and path.endswith(".run"))
+    expect(len(damaged) > 9, f"golden runs to refuse: {damaged}")
+    for name in damaged:
+        path = f"{GOLDEN}/{name}"
+        refused("codec", "unpack", path, "-o", out, output=out)
+        refused("codec", "unpack", path, "--tensor", "w", "-o", out, output=out)
+        # What doesn't begin as a run is read as a frame.
+        refused("codec", "inspect", path, "--json")
+
+
 def model_files(folder):
     path, out = f"{folder}/model.safetensors", f"{folder}/out.varve"
     for header in (
@@ -222,4 +236,4 @@ def cut_off_while_read(folder):
 
 
 if __name__ == "__main__":
-    main([bombs, model_files, data_sets, configurations, cut_off_while_read])
+    main([bombs, runs, model_files, data_sets, configurations, cut_off_while_read])
