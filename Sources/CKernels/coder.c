@@ -5,8 +5,6 @@
 
 #include "coder.h"
 
-#define FEW 4096
-
 void ck_make_steps(const uint16_t *frequencies, size_t count, ck_step *steps) {
     uint32_t start = 0;
     for (size_t symbol = 0; symbol < count; symbol++) {
@@ -43,8 +41,6 @@ void ck_count_contexts(const ck_model *model, const uint16_t *symbols, const uin
         left = symbols[i];
     }
 }
-
-static inline size_t lanes_of(size_t count) { return count < FEW ? 1 : 4; }
 
 // Stores of bytes may change anything as far as the compiler knows, so what a loop needs is copied out of the model first,
 // and the loops exist for each shape of context. Symbols from `start` to `end` of each lane, backwards.

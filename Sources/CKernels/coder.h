@@ -10,6 +10,11 @@
 
 #define LOWEST (1u << 15)
 
+// A block of fewer symbols has one lane.
+#define FEW 4096
+
+static inline size_t lanes_of(size_t count) { return count < FEW ? 1 : 4; }
+
 // Writes 16-bit words downwards.
 typedef struct {
     uint8_t *next;

@@ -12,6 +12,7 @@ enum BlockCoder: Sendable {
     case groups(GroupCode)
     case gaps(GapCode)
     case counted(alphabet: Int)
+    case scaled(ScaledModel)
 
     /// The previous frame's symbols are needed.
     var usesPrevious: Bool {
@@ -19,6 +20,7 @@ enum BlockCoder: Sendable {
         case .constant, .huffman, .raw, .groups, .gaps, .counted: false
         case .contexts(let model): model.contexts.usesPrevious
         case .mixed(let usesPrevious): usesPrevious
+        case .scaled(let model): model.usesPrevious
         }
     }
 
@@ -27,7 +29,7 @@ enum BlockCoder: Sendable {
         switch self {
         case .contexts(let model): model.takesLists
         case .gaps: true
-        case .constant, .huffman, .raw, .mixed, .groups, .counted: false
+        case .constant, .huffman, .raw, .mixed, .groups, .counted, .scaled: false
         }
     }
 
@@ -36,7 +38,7 @@ enum BlockCoder: Sendable {
         switch self {
         case .contexts(let model): model.isSparse
         case .mixed, .gaps, .constant: true
-        case .huffman, .raw, .groups, .counted: false
+        case .huffman, .raw, .groups, .counted, .scaled: false
         }
     }
 
@@ -47,7 +49,7 @@ enum BlockCoder: Sendable {
         switch self {
         case .contexts(let model): model.encode(blocks, scratch: scratch)
         case .gaps(let code): blocks.map { code.encode($0) }
-        case .constant, .huffman, .raw, .mixed, .groups, .counted:
+        case .constant, .huffman, .raw, .mixed, .groups, .counted, .scaled:
             preconditionFailure("a coder that takes no lists")
         }
     }
@@ -62,13 +64,14 @@ enum BlockCoder: Sendable {
         case .groups: .groups
         case .gaps: .gaps
         case .counted: .counted
+        case .scaled: .scaled
         }
     }
 
     /// The stream's head, up to the blocks' lengths.
     func write(_ blockSize: BlockSize, into output: inout [UInt8]) {
         var first = kind.rawValue
-        if case .mixed(usesPrevious: true) = self { first |= StreamCoder.mixedPrevious }
+        if case .mixed(usesPrevious: true) = self { first = StreamCoder.mixedPrevious }
         if case .constant = self {} else { first |= blockSize.code << StreamCoder.blockSizeShift }
         output.append(first)
         switch self {
@@ -78,6 +81,7 @@ enum BlockCoder: Sendable {
         case .raw, .mixed, .counted: break
         case .groups(let code): code.write(into: &output)
         case .gaps(let code): output.append(code.head)
+        case .scaled(let model): output.append(contentsOf: model.head)
         }
     }
 
@@ -96,6 +100,7 @@ enum BlockCoder: Sendable {
             case .gaps(let code): output += code.encode(block)
             case .counted(let alphabet):
                 output += CountedCode.encode(block.dense, alphabet: alphabet, scratch: scratch)
+            case .scaled(let model): model.encode(block, scratch: scratch, into: &output)
             }
         }
     }

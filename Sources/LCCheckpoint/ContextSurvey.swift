@@ -156,10 +156,10 @@ struct ContextSurvey {
             runBits = Double(extra) + ck_nlog2n(tokens.reduce(0, +)) - tokens.reduce(0) { $0 + ck_nlog2n($1) }
         }
         var map = [UInt8](repeating: 0, count: contexts.count)
-        var dense = [UInt32](repeating: 0, count: SymbolModel.mostTables * used.count)
+        var dense = [UInt32](repeating: 0, count: ContextTables.most * used.count)
         var tableCount: UInt32 = 0
         _ = ck_cluster(
-            own, UInt32(contexts.count), UInt32(used.count), UInt32(alphabet), UInt32(SymbolModel.mostTables),
+            own, UInt32(contexts.count), UInt32(used.count), UInt32(alphabet), UInt32(ContextTables.most),
             &map, &dense, &tableCount)
         var tables = [UInt32](repeating: 0, count: Int(tableCount) * alphabet)
         var bits = runBits

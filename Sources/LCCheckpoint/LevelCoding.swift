@@ -1,5 +1,5 @@
-// How the levels of a scope are coded: with mixed contexts, which take the least where streams are short or change as they go, or
-// with tables, which take a fraction of the time.
+// How the levels of a scope are coded: with mixed contexts, which take the least where streams are short, change as they go or are
+// sparse, or with tables, which take a fraction of the time.
 
 /// How a stream of levels is coded.
 enum LevelPlan {
@@ -9,6 +9,8 @@ enum LevelPlan {
     case tables(StreamPlan)
     /// What a plan for all of the symbols came to, of which few aren't zero.
     case sparse(StreamPlan, SymbolView)
+    /// By classes of their size.
+    case scaled(ScaledModel)
 
     /// Elements up to which time doesn't matter, and mixed contexts are taken unseen.
     static let shortCount = 1 << 14
@@ -18,14 +20,23 @@ enum LevelPlan {
     /// mixed contexts, whatever time these take.
     private static let fewSent = 1 << 14
     private static let sparseness = 32
+    /// Questions that mixed contexts may ask whatever their number, some twenty milliseconds of them, and for each symbol of a longer
+    /// stream: with more, encoding would take more than three times as long as with tables.
+    private static let affordableCount = 1 << 21
+    private static let affordableShare = 3
+    /// Classes of levels are for streams in which at least one symbol in so many is sent: they look at each zero.
+    private static let density = 4
+    /// They take longer than groups, and aren't worth their time for less.
+    private static let gain = 0.985
 
     /// - Parameter counts: of every symbol.
     init(_ symbols: SymbolView, counts: [Int], threads: Int) {
         self = counts.count > 1 ? .mixed : .constant
         let sent = symbols.count - counts[0]
         let work = MixedModel.work(symbols.count, nonzero: sent)
-        guard counts.count > 1, work > LevelPlan.shortCount, counts.count <= maximumAlphabet else { return }
-        if symbols.count > CountedCode.most, sent <= LevelPlan.fewSent,
+        guard counts.count > 1, work > LevelPlan.shortCount else { return }
+        let hasTables = counts.count <= maximumAlphabet
+        if hasTables, symbols.count > CountedCode.most, sent <= LevelPlan.fewSent,
             sent * LevelPlan.sparseness < symbols.count
         {
             let view = symbols.marked
@@ -33,14 +44,29 @@ enum LevelPlan {
                 StreamPlan(sample: view, isComplete: true, counts: counts, entropy: .best), view)
             return
         }
-        let (plan, isEven) = sampledPlan(symbols, counts: counts)
-        // Where neither neighbours nor the frame before tell anything, and it is the same everywhere, there is nothing to mix.
-        let mixed = BlockCoder.mixed(usesPrevious: symbols.previous != nil)
-        let isMixed =
-            (plan.isOrdered || !isEven)
-            && (symbols.count <= LevelPlan.patientCount
-                || isSmaller(mixed, than: plan.coder, for: symbols, threads: threads))
-        if !isMixed { self = .tables(plan) }
+        let isAffordable =
+            MixedModel.questions(of: counts)
+            <= max(LevelPlan.affordableCount, LevelPlan.affordableShare * symbols.count)
+        guard hasTables || !isAffordable else { return }
+        let sample = sampled(symbols)
+        var bytes = Double.infinity
+        if hasTables {
+            let plan = StreamPlan(sample: sample, isComplete: false, counts: counts, entropy: .best)
+            // Where neither neighbours nor the frame before tell anything, and it is the same everywhere, there is nothing to mix.
+            let mixed = BlockCoder.mixed(usesPrevious: symbols.previous != nil)
+            let piece = min(ScaledModel.piece, sample.count / 32)
+            let isMixed =
+                isAffordable
+                && (plan.isOrdered || !isEven(sample, piece: piece, alphabet: counts.count))
+                && (symbols.count <= LevelPlan.patientCount
+                    || isSmaller(mixed, than: plan.coder, for: symbols, threads: threads))
+            guard !isMixed else { return }
+            self = .tables(plan)
+            bytes = plan.estimate
+        }
+        guard !isAffordable || sent * LevelPlan.density > symbols.count else { return }
+        let scaled = ScaledModel.best(sample, counts: counts)
+        if scaled.bytes < LevelPlan.gain * bytes { self = .scaled(scaled.model) }
     }
 
     /// Mixed contexts are taken, of a stream that isn't long.
@@ -49,7 +75,7 @@ enum LevelPlan {
         case .mixed: true
         case .sparse(let plan, let view):
             if case .mixed = plan.coder { view.count <= LevelPlan.patientCount } else { false }
-        case .constant, .tables: false
+        case .constant, .tables, .scaled: false
         }
     }
 
@@ -66,6 +92,9 @@ enum LevelPlan {
                 symbols, .mixed(usesPrevious: symbols.previous != nil), blockSize, threads: threads)
         case .tables(let plan): stream = plan.encode(symbols, threads: threads)
         case .sparse(let plan, let view): return plan.encode(view, threads: threads)
+        case .scaled(let model):
+            let size = BlockSize(symbols: symbols.count, estimatedBytes: Double(symbols.count))
+            return encodeBlocks(symbols, .scaled(model), size, threads: threads)
         }
         // What suits short streams, or the few symbols of long ones.
         let own = Double(stream.writtenByteCount)
@@ -90,29 +119,41 @@ enum LevelPlan {
 /// Symbols that a plan is learnt from, if an eighth of them is more.
 private let plannedCount = 1 << 19
 
-/// A plan that is learnt from an eighth of the symbols, evenly spread, from fewer if there are many and from more if there are few;
-/// and whether symbols are as frequent in all of its pieces as chance would have it.
-private func sampledPlan(_ symbols: SymbolView, counts: [Int]) -> (plan: StreamPlan, isEven: Bool) {
-    let piece = 4096
+/// Pieces of a stream that stand for all of it, end to end: an eighth of the symbols, evenly spread, fewer if there are many and more if
+/// there are few.
+///
+/// - Parameter symbols: more than a few pieces.
+private func sampled(_ symbols: SymbolView) -> SymbolView {
+    let piece = ScaledModel.piece
     let step = max(1, min(8, symbols.count >> 16), symbols.count / plannedCount) * piece
     let starts = Array(stride(from: 0, to: symbols.count - piece, by: step))
-    let sample = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: starts.count * piece)
-    let above = UnsafeMutableBufferPointer<UInt8>.allocate(
-        capacity: symbols.previous == nil ? 0 : sample.count)
-    defer {
-        sample.deallocate()
+    let memory = SampleMemory(count: starts.count * piece, hasPrevious: symbols.previous != nil)
+    for (index, start) in starts.enumerated() {
+        let own = symbols[start..<(start + piece)]
+        own.copy(to: memory.symbols.baseAddress.unsafelyUnwrapped + index * piece)
+        guard let previous = own.previous, let above = memory.above.baseAddress else { continue }
+        (above + index * piece).update(from: previous, count: piece)
+    }
+    return SymbolView(
+        UnsafeBufferPointer(memory.symbols), previous: memory.above.baseAddress.map { .init($0) },
+        owner: memory)
+}
+
+/// What a sample is in.
+private final class SampleMemory {
+    let symbols: UnsafeMutableBufferPointer<UInt16>
+    /// Without an address if there is none.
+    let above: UnsafeMutableBufferPointer<UInt8>
+
+    init(count: Int, hasPrevious: Bool) {
+        symbols = .allocate(capacity: count)
+        above = hasPrevious ? .allocate(capacity: count) : .init(start: nil, count: 0)
+    }
+
+    deinit {
+        symbols.deallocate()
         above.deallocate()
     }
-    for (index, start) in starts.enumerated() {
-        symbols[start..<(start + piece)].copy(to: sample.baseAddress.unsafelyUnwrapped + index * piece)
-        guard let previous = symbols.previous else { continue }
-        for place in 0..<piece { above[index * piece + place] = previous[start + place] }
-    }
-    let view = SymbolView(
-        UnsafeBufferPointer(sample),
-        previous: symbols.previous == nil ? nil : above.baseAddress.map { .init($0) })
-    let plan = StreamPlan(sample: view, isComplete: false, counts: counts, entropy: .best)
-    return (plan, isEven(view, piece: min(piece, sample.count / 32), alphabet: counts.count))
 }
 
 /// Elements of a block that two coders are compared by: what a block takes is foretold by its first and second part of as many.

@@ -85,6 +85,19 @@ enum MixedModel {
     /// About the time that a stream takes, in symbols that don't lie among zeros: long stretches of these take next to none.
     static func work(_ count: Int, nonzero: Int) -> Int { min(count, count / 64 + 16 * nonzero) }
 
+    /// About the questions that a stream takes: of what is sent whether it is, its sign, one for each level up to 12 and, beyond, what an
+    /// escape takes; of zeros near to it one each.
+    static func questions(of counts: [Int]) -> Int {
+        var (questions, sent) = (0, 0)
+        for symbol in counts.indices.dropFirst() where counts[symbol] > 0 {
+            let level = Level.magnitude(UInt16(symbol))
+            let escape = level < unaryEnd ? 0 : 2 * (Int.bitWidth - (level - unaryEnd + 1).leadingZeroBitCount)
+            questions += counts[symbol] * (2 + min(level, unaryEnd - 1) + escape)
+            sent += counts[symbol]
+        }
+        return questions + min(counts[0], (counts[0] + sent) / 64 + 8 * sent)
+    }
+
     /// About the bits that symbols take if nothing is known of their order: those of the levels' classes, and the bits within them.
     static func bits(of counts: [Int]) -> Double {
         // By sign, and up to 12 by level, beyond by the number of bits.

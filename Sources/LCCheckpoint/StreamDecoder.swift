@@ -10,6 +10,7 @@ struct StreamDecoder: Sendable {
         case groups(GroupDecoder)
         case gaps(GapCode)
         case counted
+        case scaled(ScaledModel)
     }
 
     private let stream: SymbolStream
@@ -27,6 +28,7 @@ struct StreamDecoder: Sendable {
             case .groups(let code): .groups(GroupDecoder(code))
             case .gaps(let code): .gaps(code)
             case .counted: .counted
+            case .scaled(let model): .scaled(model.prepared())
             }
     }
 
@@ -46,7 +48,7 @@ struct StreamDecoder: Sendable {
                 body(block, of: frame), count: count, previous: try needed(previous), scratch: scratch)
         case .gaps(let code):
             return try code.decode(body(block, of: frame), count: count, scratch: scratch)
-        case .constant, .contexts, .huffman, .raw, .mixed, .groups, .counted: return nil
+        case .constant, .contexts, .huffman, .raw, .mixed, .groups, .counted, .scaled: return nil
         }
     }
 
@@ -77,6 +79,7 @@ struct StreamDecoder: Sendable {
         case .mixed:
             try MixedModel.decode(
                 body, alphabet: stream.alphabet, previous: try needed(previous), into: symbols)
+        case .scaled(let model): try model.decode(body, previous: try needed(previous), into: symbols)
         case .counted: try CountedCode.decode(body, alphabet: stream.alphabet, into: symbols)
         case .raw:
             guard body.count == symbols.count else {

@@ -20,8 +20,6 @@ struct SymbolModel: Sendable {
     /// As it is written.
     let head: [UInt8]
 
-    /// The most tables: their slots fit the second cache.
-    static let mostTables = 64
     /// Stands for an empty map.
     private nonisolated(unsafe) static let nothing = UnsafePointer(
         UnsafeMutablePointer<UInt8>.allocate(capacity: 1))
@@ -53,18 +51,14 @@ struct SymbolModel: Sendable {
             head = []
             return
         }
-        let fine = SymbolModel.frequencies(tables, alphabet, isCoarse: false, present)
+        let fine = ContextTables.frequencies(tables, alphabet, isCoarse: false, present)
         // Where there is much to code, or many tables of bytes to look at, fine steps are taken for better.
         let isShort = alphabet <= 16 || tables.reduce(0) { $0 + Int($1) } < 1 << 16
-        let coarse = isShort ? SymbolModel.frequencies(tables, alphabet, isCoarse: true, present) : fine
+        let coarse = isShort ? ContextTables.frequencies(tables, alphabet, isCoarse: true, present) : fine
         let isCoarse = coarse.bits < fine.bits
         var own = isCoarse ? coarse.tables : fine.tables
         var writer = BitWriter()
-        writer.append(gamma: UInt64(tableCount))
-        if tableCount > 1 { SymbolModel.write(map: map, tableCount, into: &writer) }
-        for (index, table) in own.enumerated() {
-            table.write(after: index > 0 ? own[index - 1] : nil, into: &writer)
-        }
+        ContextTables.write(own, map: map, into: &writer)
         if let runs {
             // Long runs don't occur in short streams.
             let count = present.isEmpty ? 1 + (runs.lastIndex { $0 > 0 } ?? 0) : runs.count
@@ -81,43 +75,7 @@ struct SymbolModel: Sendable {
         contexts.write(into: &head)
         head += writer.finish()
         self.head = head
-        var allSteps: [ck_step] = []
-        for table in own {
-            allSteps += [ck_step](unsafeUninitializedCapacity: table.frequencies.count) { buffer, count in
-                ck_make_steps(
-                    table.frequencies, table.frequencies.count, buffer.baseAddress.unsafelyUnwrapped)
-                count = table.frequencies.count
-            }
-        }
-        steps = allSteps
-    }
-
-    /// Tables of frequencies for these counts, and the bits that they and the symbols take.
-    private static func frequencies(
-        _ counts: [UInt32], _ alphabet: Int, isCoarse: Bool, _ present: [Bool]
-    ) -> (tables: [FrequencyTable], bits: Double) {
-        var tables: [FrequencyTable] = []
-        var bits = 0.0
-        counts.withUnsafeBufferPointer { counts in
-            for start in Swift.stride(from: 0, to: counts.count, by: alphabet) {
-                let own = UnsafeBufferPointer(rebasing: counts[start..<(start + alphabet)])
-                let table = FrequencyTable(counts: own, stride: isCoarse ? 2 : 1, present: present)
-                bits += Double(table.bits(after: tables.last)) + table.cost(of: own)
-                tables.append(table)
-            }
-        }
-        return (tables, bits)
-    }
-
-    /// Each context's table by its place in a list of those used last.
-    private static func write(map: [UInt8], _ tableCount: Int, into writer: inout BitWriter) {
-        var recent = Array(0..<UInt8(tableCount))
-        for table in map {
-            let place = recent.firstIndex(of: table) ?? 0
-            writer.append(gamma: UInt64(place) + 1)
-            recent.remove(at: place)
-            recent.insert(table, at: 0)
-        }
+        steps = ContextTables.steps(own)
     }
 
     // MARK: Reading
@@ -130,22 +88,10 @@ struct SymbolModel: Sendable {
         contexts = try SymbolContexts(&reader, code: code & 63, alphabet: alphabet)
         isSparse = code & 64 != 0
         var bits = BitReader(reader.rest)
-        tableCount = Int(try bits.gamma(below: 7, "table count"))
-        guard tableCount <= min(SymbolModel.mostTables, contexts.count) else {
-            throw .malformed("frame is damaged: \(tableCount) tables for \(contexts.count) contexts")
-        }
-        map =
-            tableCount > 1
-            ? try SymbolModel.readMap(&bits, contexts.count, tableCount)
-            : [UInt8](repeating: 0, count: contexts.count)
-        var frequencies: [UInt16] = []
-        var last: FrequencyTable?
-        for _ in 0..<tableCount {
-            let table = try FrequencyTable(
-                &bits, alphabet: alphabet, stride: code & 128 == 0 ? 1 : 2, after: last)
-            frequencies += table.frequencies
-            last = table
-        }
+        let tables = try ContextTables(
+            &bits, contexts: contexts.count, alphabet: alphabet, stride: code & 128 == 0 ? 1 : 2)
+        (tableCount, map) = (tables.count, tables.map)
+        var frequencies = tables.frequencies
         if isSparse {
             let count = Int(try bits.read(6, "run tokens")) + 1
             guard count <= SymbolModel.runTokens else {
@@ -166,35 +112,13 @@ struct SymbolModel: Sendable {
     /// The same with what decoding looks up, which is large: it is made when blocks are decoded.
     func prepared() -> SymbolModel {
         var own = self
+        var lookups = ContextTables.Lookups()
         for table in 0..<tableCount {
-            own.spread(frequencies[(table * alphabet)..<((table + 1) * alphabet)])
+            lookups.add(frequencies[(table * alphabet)..<((table + 1) * alphabet)])
         }
-        if isSparse { own.spread(frequencies[(tableCount * alphabet)...]) }
+        if isSparse { lookups.add(frequencies[(tableCount * alphabet)...]) }
+        (own.slots, own.info) = (lookups.slots, lookups.info)
         return own
-    }
-
-    private static func readMap(
-        _ bits: inout BitReader, _ contexts: Int, _ tableCount: Int
-    ) throws(CodecError) -> [UInt8] {
-        var recent = Array(0..<UInt8(tableCount))
-        var map: [UInt8] = []
-        for _ in 0..<contexts {
-            let place = Int(try bits.gamma(below: 7, "context")) - 1
-            guard place < tableCount else { throw .malformed("frame is damaged: a context without a table") }
-            let table = recent.remove(at: place)
-            recent.insert(table, at: 0)
-            map.append(table)
-        }
-        return map
-    }
-
-    private mutating func spread(_ frequencies: ArraySlice<UInt16>) {
-        var start: UInt32 = 0
-        for (symbol, frequency) in frequencies.enumerated() {
-            slots.append(contentsOf: repeatElement(UInt16(symbol), count: Int(frequency)))
-            info.append(UInt32(frequency) | start << 16)
-            start += UInt32(frequency)
-        }
     }
 
     // MARK: Blocks

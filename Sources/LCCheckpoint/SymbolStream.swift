@@ -24,9 +24,13 @@ enum StreamCoder: UInt8 {
     case gaps = 6
     /// Each by how often it is still to come.
     case counted = 7
+    /// Levels by classes of their size, in the context of how large the last ones were.
+    case scaled = 8
 
-    /// Of a stream's first byte: mixed contexts use the previous frame's symbols; where the block size begins.
-    static let mixedPrevious: UInt8 = 8
+    /// Of a stream's first byte: the coder's bits; those of mixed contexts that use the previous frame's symbols; where the block
+    /// size begins.
+    static let mask: UInt8 = 15
+    static let mixedPrevious: UInt8 = 12
     static let blockSizeShift: UInt8 = 4
 }
 
@@ -89,6 +93,7 @@ struct SymbolStream: Sendable {
         case groups(GroupLengths)
         case gaps(GapCode)
         case counted
+        case scaled(ScaledModel)
     }
 
     /// Reads heads and sizes, and skips the bodies.
@@ -102,14 +107,15 @@ struct SymbolStream: Sendable {
         self.alphabet = alphabet
         self.symbolCount = symbolCount
         let first = try reader.byte("coder")
-        guard let kind = StreamCoder(rawValue: first & 7) else {
-            throw CodecError(.unsupported, "frame needs coder \(first & 7), which this version doesn't know")
+        let code = first & StreamCoder.mask
+        let looksBack = code == StreamCoder.mixedPrevious
+        guard let kind = looksBack ? .mixed : StreamCoder(rawValue: code) else {
+            throw CodecError(.unsupported, "frame needs coder \(code), which this version doesn't know")
         }
-        let looksBack = first & StreamCoder.mixedPrevious != 0
-        guard kind == .mixed || !looksBack, kind != .constant || first < 8 else {
-            throw .malformed("frame is damaged: a coder with what belongs to another")
+        guard kind != .constant || first == 0 else {
+            throw .malformed("frame is damaged: a constant with blocks")
         }
-        guard alphabet <= maximumAlphabet || [.constant, .mixed, .gaps].contains(kind) else {
+        guard alphabet <= maximumAlphabet || [.constant, .mixed, .gaps, .scaled].contains(kind) else {
             throw .malformed("frame is damaged: a coder of too few symbols for \(alphabet)")
         }
         var usesPrevious = false
@@ -139,6 +145,10 @@ struct SymbolStream: Sendable {
                 throw .malformed("frame is damaged: counts of \(alphabet) symbols")
             }
             coder = .counted
+        case .scaled:
+            let model = try ScaledModel(&reader, alphabet: alphabet)
+            usesPrevious = model.usesPrevious
+            coder = .scaled(model)
         }
         self.usesPrevious = usesPrevious
         blockSize = try BlockSize(code: first >> StreamCoder.blockSizeShift)
@@ -180,6 +190,7 @@ struct SymbolStream: Sendable {
         case .groups: "groups"
         case .gaps: "gaps"
         case .counted: "counted"
+        case .scaled: "scaled"
         }
     }
 

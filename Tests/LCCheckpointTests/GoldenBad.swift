@@ -45,6 +45,8 @@ struct BadFrame: CustomTestStringConvertible {
         BadFrame("bad-counts", .malformed, "a block doesn't hold its 600 symbols"),
         BadFrame("bad-counts-rest", .malformed, "a block doesn't hold its 600 symbols"),
         BadFrame("bad-counts-block", .malformed, "counts in blocks of 131072 symbols"),
+        BadFrame("bad-scaled", .malformed, "scaled levels of kind 2"),
+        BadFrame("bad-scaled-level", .malformed, "doesn't hold its 600 levels"),
         BadFrame("bad-list", .malformed, "a level beyond its highest"),
     ]
 }
@@ -143,7 +145,7 @@ extension GoldenTests {
         case "bad-frequencies": return try badFrequencies()
         case "bad-bomb": return try bomb()
         case "bad-gap", "bad-gap-count", "bad-gap-rest", "bad-list", "bad-block-length", "bad-counts",
-            "bad-counts-rest", "bad-counts-block", "bad-bucket-zeros":
+            "bad-counts-rest", "bad-counts-block", "bad-bucket-zeros", "bad-scaled", "bad-scaled-level":
             var frame = try TakenFrame(try GoldenFiles.read("lc3-huffman.frame"), .delta)
             frame.scope = madeScope(name)
             return frame.bytes
@@ -201,6 +203,14 @@ extension GoldenTests {
             case "bad-counts": return bucket + [counted, 0xff, 0xb4, 0xb0]
             // All are zero: a count of 0, and five bytes that nobody takes.
             case "bad-counts-rest": return bucket + [counted, 0, 0, 0, 0, 0]
+            case "bad-scaled": return bucket + [StreamCoder.scaled.rawValue, 2]
+            case "bad-scaled-level":
+                // One table, in which the third of two symbols has every slot.
+                body.append(gamma: 1)
+                body.append(2, count: 2)
+                body.append(gamma: 1)
+                body.append(gamma: 1)
+                return bucket + [StreamCoder.scaled.rawValue, 0] + body.finish() + [0, 0x80, 0, 0]
             case "bad-counts-block": return bucket + [counted | 1 << StreamCoder.blockSizeShift]
             case "bad-gap":
                 body.append(gamma: 1)

@@ -6,12 +6,14 @@ enum GoldenCoder: Sendable {
     case gaps
     case counted
     case mixed
+    case scaled
     /// Of the sets of contexts that a survey of the symbols comes up with, the first that will do.
     case contexts(@Sendable (SymbolContexts) -> Bool)
 
     static let byName: [String: GoldenCoder] = [
         "lc3-groups": .groups, "lc3-gaps": .gaps, "lc1-gaps": .gaps, "lc3-counted": .counted,
         "all-counted": .counted, "lc3-mixed-runs": .mixed, "lc3-chain-mixed-runs": .mixed,
+        "auto-scaled": .scaled, "auto-chain-scaled": .scaled,
         "lc2-one-lane": .contexts { $0.left.layout == .each && $0.wide },
         "lc3-four-lanes": .contexts { $0.left.layout == .zero && !$0.wide },
         "lc3-runs": .contexts { $0.left.layout == .none && !$0.wide },
@@ -54,7 +56,14 @@ enum GoldenCoder: Sendable {
             var reader = ByteReader(bytes)
             let tag = try ScopeTag(&reader)
             _ = try reader.varint("elements")
-            let alphabet = try BucketValues(&reader, bits: tag.bits).values.count
+            let alphabet =
+                tag.codec == .auto
+                ? try UniformHead(&reader).alphabet
+                : try BucketValues(&reader, bits: tag.bits).values.count
+            if tag.hasExceptions {
+                _ = try reader.varint("exceptions")
+                _ = try reader.bytes(try reader.count("length", atMost: bytes.count), "exceptions")
+            }
             var payload = ScopePayload()
             payload.head = Array(bytes[..<(bytes.count - reader.rest.count)])
             var symbols = [UInt16](repeating: 0, count: count)
@@ -88,6 +97,8 @@ enum GoldenCoder: Sendable {
             return .gaps(GapCode.best(sample, alphabet: alphabet).code)
         case .counted: return .counted(alphabet: alphabet)
         case .mixed: return .mixed(usesPrevious: previous != nil)
+        case .scaled:
+            return .scaled(ScaledModel.best(SymbolView(symbols, previous: previous), counts: counts).model)
         case .contexts(let isWanted):
             let survey = ContextSurvey(
                 SymbolView(symbols, previous: previous), counts: counts, blockSize: blockSize, isBlind: false)

@@ -13,7 +13,7 @@ import Testing
         "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps", "lc1-gaps", "lc3-counted", "lc3-mixed-runs",
         "lc3-chain-mixed-runs", "all", "all-counted",
         "exceptions", "unchanged", "exact", "base", "auto", "auto-chain", "auto-roots", "auto-exceptions",
-        "auto-listed", "auto-fine",
+        "auto-listed", "auto-fine", "auto-scaled", "auto-chain-scaled",
     ]
 
     /// What the others are coded by an encoder may decide.
@@ -24,6 +24,7 @@ import Testing
         "lc3-mixed-runs": "mixed", "lc3-chain-mixed-runs": "mixed",
         "all": "rans", "unchanged": "constant", "auto": "counted",
         "auto-chain": "mixed", "auto-roots": "counted", "auto-fine": "mixed",
+        "auto-scaled": "scaled", "auto-chain-scaled": "scaled",
     ]
 
     @Test(arguments: coders) func goldenFramesAreCodedAsTheySay(_ name: String, coder: String) throws {
@@ -35,7 +36,7 @@ import Testing
 
     /// One changed by many steps, so that levels are beyond what is told one by one; the other by few, so that they are listed.
     @Test func goldenLevelsAreLargeAndListed() throws {
-        for (name, isListed) in [("auto-fine", false), ("auto-listed", true)] {
+        for (name, isListed) in [("auto-fine", false), ("auto-scaled", false), ("auto-listed", true)] {
             let bytes = try GoldenFiles.read(name + ".frame")
             let frame = try bytes.withUnsafeBytes { try Frame(parsing: $0) }
             guard case .quantized(let scope) = frame.scopes[0].content,
@@ -75,7 +76,9 @@ import Testing
 
     /// A frame that looks at the symbols before it is of no use without them.
     @Test func aLinkAloneIsRefused() throws {
-        for name in ["lc3-chain", "lc3-chain-runs", "lc3-chain-mixed-runs", "auto-chain"] {
+        for name in [
+            "lc3-chain", "lc3-chain-runs", "lc3-chain-mixed-runs", "auto-chain", "auto-chain-scaled",
+        ] {
             var chain = Chain(state: try floats(name + ".base"))
             try chain.apply(try GoldenFiles.read(name + ".first.frame"))
             let frame = try GoldenFiles.read(name + ".frame")
@@ -104,7 +107,7 @@ import Testing
         let isLarge = [
             "lc3-four-lanes", "lc3-runs", "lc3-chain", "lc3-chain-runs", "lc3-hot-runs", "lc3-gaps",
             "lc1-gaps", "lc3-counted", "lc3-mixed-runs", "lc3-chain-mixed-runs",
-            "auto", "auto-chain", "auto-roots", "auto-listed",
+            "auto", "auto-chain", "auto-roots", "auto-listed", "auto-chain-scaled",
         ].contains(name)
         let count = isLarge ? 5001 : 600
         let base = (0..<count).map { _ in Float(Int(numbers.next() % 2001) - 1000) / 1024 }
@@ -119,7 +122,9 @@ import Testing
         case "lc3-huffman", "lc3-groups":
             return (base, target, CodecSettings(kind: .lc(bits: 3), entropy: .huffman), .delta)
         case "lc1-gaps": return (base, target, CodecSettings(kind: .lc(bits: 1)), .delta)
-        case "auto-fine": return (base, target, CodecSettings(kind: .auto(error: 3e-6)), .delta)
+        case "auto-fine", "auto-scaled": return (base, target, CodecSettings(kind: .auto(error: 3e-6)), .delta)
+        case "auto-chain-scaled":
+            return (base, target, CodecSettings(kind: .auto(error: 1e-4)), .delta)
         case "auto-listed":
             // All alike but for how binary32 rounds them, which is what the error asks for.
             target = base.enumerated().map { index, value in value + [1e-3, -1e-3, 0][index % 7 % 3] }

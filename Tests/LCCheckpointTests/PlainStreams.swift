@@ -6,13 +6,14 @@ extension PlainDecoder {
     /// - Parameter isLast: its last block ends where the bytes do.
     mutating func stream(_ count: Int, _ alphabet: Int, isLast: Bool) throws -> [Int] {
         let first = try take(1)[0]
-        let coder = first & 7
+        let mixesPrevious = first & 15 == 12
+        let coder = mixesPrevious ? 4 : first & 15
         coders.insert(coder)
         if coder == 0 { return Array(repeating: try varint(), count: count) }
         let model = coder == 2 ? try Model(&self, alphabet) : nil
         let lengths = coder == 1 ? try codeLengths(alphabet) : []
-        let mixesPrevious = coder == 4 && first & 8 != 0
-        if mixesPrevious || model?.usesPrevious ?? false { usesPrevious = true }
+        let scaled = coder == 8 ? try PlainScaled(&self, alphabet) : nil
+        if mixesPrevious || model?.usesPrevious ?? scaled?.usesPrevious ?? false { usesPrevious = true }
         let groupSize = coder == 5 ? Int(try take(1)[0]) : 1
         let groups = coder == 5 ? try groupLengths(alphabet, groupSize) : []
         let gapHead = coder == 6 ? Int(try take(1)[0]) : 0
@@ -37,6 +38,7 @@ extension PlainDecoder {
                 result += try PlainLevels.decode(
                     try body.take(length), count: own, previous: mixesPrevious ? body.previous : nil)
             case 6: result += try body.gaps(own, alphabet, gapHead)
+            case 8: result += try scaled!.decode(&body, own)
             case 7: result += try PlainCounts.decode(try body.take(length), count: own, alphabet: alphabet)
             default: throw Refused()
             }
@@ -147,9 +149,60 @@ extension PlainDecoder {
         try groups(count, lengths, 1, lengths.count)
     }
 
+    /// Which table each context has, and the tables.
+    static func tables(
+        _ bits: inout Bits, count: Int, contexts: Int, _ alphabet: Int, stride: Int
+    ) -> (map: [Int], tables: [[Int]]) {
+        var recent = Array(0..<count)
+        let map = (0..<contexts).map { _ in
+            let table = recent.remove(at: count == 1 ? 0 : bits.gamma() - 1)
+            recent.insert(table, at: 0)
+            return table
+        }
+        var codes: [Int]?
+        return (map, (0..<count).map { _ in table(&bits, alphabet, stride, &codes) })
+    }
+
+    private static func frequency(_ step: Int) -> Int {
+        // 2^(step/8) by repeated square roots of two.
+        var value = 1.0
+        let root = 2.0.squareRoot()
+        let factors = [2.0, root, root.squareRoot(), root.squareRoot().squareRoot()]
+        for _ in 0..<(step / 8) { value *= factors[0] }
+        if step & 4 != 0 { value *= factors[1] }
+        if step & 2 != 0 { value *= factors[2] }
+        if step & 1 != 0 { value *= factors[3] }
+        return Int((value + 0.5).rounded(.down))
+    }
+
+    fileprivate static func table(
+        _ bits: inout Bits, _ alphabet: Int, _ stride: Int, _ before: inout [Int]?
+    ) -> [Int] {
+        var width = 0
+        while 1 << width < alphabet { width += 1 }
+        let main = bits.read(width)
+        let isFromTable = before != nil && bits.read(1) == 1
+        var codes = [Int](repeating: 0, count: alphabet)
+        var last = 0
+        for symbol in codes.indices where symbol != main {
+            let value = bits.gamma() - 1
+            codes[symbol] =
+                (isFromTable ? before![symbol] : last) + (value % 2 == 0 ? value / 2 : -(value + 1) / 2)
+            last = codes[symbol]
+        }
+        var frequencies = codes.map { $0 == 0 ? 0 : frequency(($0 - 1) * stride) }
+        frequencies[main] = 4096 - frequencies.reduce(0, +)
+        var code = 0
+        while (code + 1) * stride <= 96, frequency((code + 1) * stride) <= frequencies[main] {
+            code += 1
+        }
+        codes[main] = code + 1
+        before = codes
+        return frequencies
+    }
+
     /// Contexts and frequencies.
     private struct Model {
-        var bits: Bits
         var left: [Int] = []
         var above: [Int] = []
         var isWide: Bool
@@ -180,55 +233,17 @@ extension PlainDecoder {
             isWide = code & 16 != 0
             usesPrevious = code & 32 != 0
             isSparse = code & 64 != 0
-            bits = Bits(reader)
+            var bits = Bits(reader)
             let count = bits.gamma()
-            var recent = Array(0..<count)
-            for _ in 0..<((left.count + 1) * (above.count + 1) * near) {
-                let table = recent.remove(at: count == 1 ? 0 : bits.gamma() - 1)
-                recent.insert(table, at: 0)
-                map.append(table)
-            }
+            (map, tables) = PlainDecoder.tables(
+                &bits, count: count, contexts: (left.count + 1) * (above.count + 1) * near, alphabet,
+                stride: code & 128 != 0 ? 2 : 1)
             var codes: [Int]?
-            for _ in 0..<count { tables.append(table(alphabet, code & 128 != 0 ? 2 : 1, &codes)) }
-            codes = nil
-            if isSparse { runs = table(bits.read(6) + 1, 2, &codes) }
+            if isSparse {
+                let tokens = bits.read(6) + 1
+                runs = PlainDecoder.table(&bits, tokens, 2, &codes)
+            }
             _ = try reader.take(bits.byteCount)
-        }
-
-        private static func frequency(_ step: Int) -> Int {
-            // 2^(step/8) by repeated square roots of two.
-            var value = 1.0
-            let root = 2.0.squareRoot()
-            let factors = [2.0, root, root.squareRoot(), root.squareRoot().squareRoot()]
-            for _ in 0..<(step / 8) { value *= factors[0] }
-            if step & 4 != 0 { value *= factors[1] }
-            if step & 2 != 0 { value *= factors[2] }
-            if step & 1 != 0 { value *= factors[3] }
-            return Int((value + 0.5).rounded(.down))
-        }
-
-        private mutating func table(_ alphabet: Int, _ stride: Int, _ before: inout [Int]?) -> [Int] {
-            var width = 0
-            while 1 << width < alphabet { width += 1 }
-            let main = bits.read(width)
-            let isFromTable = before != nil && bits.read(1) == 1
-            var codes = [Int](repeating: 0, count: alphabet)
-            var last = 0
-            for symbol in codes.indices where symbol != main {
-                let value = bits.gamma() - 1
-                codes[symbol] =
-                    (isFromTable ? before![symbol] : last) + (value % 2 == 0 ? value / 2 : -(value + 1) / 2)
-                last = codes[symbol]
-            }
-            var frequencies = codes.map { $0 == 0 ? 0 : Model.frequency(($0 - 1) * stride) }
-            frequencies[main] = 4096 - frequencies.reduce(0, +)
-            var code = 0
-            while (code + 1) * stride <= 96, Model.frequency((code + 1) * stride) <= frequencies[main] {
-                code += 1
-            }
-            codes[main] = code + 1
-            before = codes
-            return frequencies
         }
 
         /// The context of an element.
@@ -246,7 +261,7 @@ extension PlainDecoder {
     }
 
     /// Takes a value of these frequencies from a state.
-    private mutating func symbol(_ frequencies: [Int], _ state: inout Int) throws -> Int {
+    mutating func symbol(_ frequencies: [Int], _ state: inout Int) throws -> Int {
         var start = 0
         var symbol = 0
         let slot = state % 4096

@@ -273,6 +273,37 @@ size_t ck_mixed_finish(const ck_mixer *mixer, uint8_t *bytes);
 bool ck_mixed_decode(ck_mixer *mixer, const uint8_t *_Nullable bytes, size_t length, const uint8_t *_Nullable previous,
                      uint32_t alphabet, uint16_t *symbols, size_t count);
 
+/// Scales that contexts tell apart, by how large levels were of late.
+#define CK_SCALES 22
+
+/// Levels' symbols coded by classes of their size. docs/formats/auto.md defines it.
+typedef struct {
+    // Symbols that there are, and symbols of their classes.
+    uint32_t symbols;
+    uint32_t classes;
+    // What else contexts tell apart, and how many of that there are: by the previous symbol, clipped to 255, or by the class of the
+    // left neighbour.
+    const uint8_t *other;
+    uint32_t others;
+    bool uses_previous;
+    // By context, the table; and what is looked up in the tables of classes.
+    const uint8_t *map;
+    const ck_step *_Nullable steps;
+    const uint16_t *_Nullable slots;
+    const uint32_t *_Nullable info;
+} ck_scaled;
+
+/// Counts classes by context, counts[context * classes + class], and returns the bits that come with them.
+uint64_t ck_count_scaled(const ck_scaled *model, const uint16_t *symbols, const uint8_t *_Nullable previous, size_t count,
+                         uint32_t *counts);
+/// Encodes a block downwards from `end`, before which there are 4 bytes for each symbol and 32 more; returns where it begins.
+/// `scratch` has room for as many numbers as there are symbols.
+uint8_t *ck_encode_scaled(const ck_scaled *model, const uint16_t *symbols, const uint8_t *_Nullable previous, size_t count,
+                          uint16_t *scratch, uint8_t *end);
+/// False when the bytes make no block of `count` symbols.
+bool ck_decode_scaled(const ck_scaled *model, const uint8_t *bytes, size_t size, const uint8_t *_Nullable previous,
+                      size_t count, uint16_t *symbols);
+
 /// The largest alphabet of counted symbols, and the most of them.
 #define CK_COUNTED_ALPHABET 128
 #define CK_COUNTED_MOST 65536

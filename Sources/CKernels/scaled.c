@@ -1,0 +1,200 @@
+// Levels by classes of their size, each in the context of how large the levels before it were, and of its left neighbour or of what
+// the frame before has in its place. docs/formats/auto.md lays down every step.
+//
+// Within a class all levels are as likely as each other, so what a class leaves open takes plain bits. The tables are those of a
+// stream; what adapts is the scale that chooses among them. Four lanes run side by side as in dense blocks.
+
+#include "runs.h"
+
+// Classes up to here are single levels; from there on four make up an octave.
+#define PLAIN_CLASSES 15
+
+// Bits that come with a class.
+static inline uint32_t bits_of(uint32_t class) { return class < PLAIN_CLASSES ? 0 : ((class + 1) >> 3) - 1; }
+
+// The class of a level's symbol, with the same sign.
+static inline uint32_t class_of(uint32_t symbol) {
+    if (symbol < PLAIN_CLASSES) return symbol;
+    const uint32_t level = (symbol + 1) >> 1, octave = 31 - (uint32_t)__builtin_clz(level);
+    return 2 * (4 * (octave - 1) + (level >> (octave - 2) & 3)) - (symbol & 1);
+}
+
+static inline uint32_t symbol_of(uint32_t class, uint32_t rest) {
+    if (class < PLAIN_CLASSES) return class;
+    const uint32_t size = (class + 1) >> 1, octave = (size >> 2) + 1;
+    return 2 * ((4 | (size & 3)) << (octave - 2) | rest) - (class & 1);
+}
+
+// By the average of classes so far, in 256ths: two scales an octave.
+static inline uint32_t scale_of(uint32_t average) {
+    const uint32_t shown = (average >> 3) + 1, octave = 31 - (uint32_t)__builtin_clz(shown);
+    return 2 * octave + (shown << 1 >> octave & 1);
+}
+
+// The average moves a sixteenth of the way.
+static inline uint32_t moved(uint32_t average, uint32_t class) {
+    const int32_t far = (int32_t)((class + 1) >> 1 << 8) - (int32_t)average;
+    return average + (uint32_t)(far >> 4);
+}
+
+static inline __attribute__((always_inline)) uint32_t context_at(const ck_scaled *model, uint32_t average, uint32_t left,
+                                                                 const uint8_t *previous, size_t i,
+                                                                 const bool has_previous) {
+    return scale_of(average) * model->others + model->other[has_previous ? previous[i] : left];
+}
+
+static inline __attribute__((always_inline)) uint64_t count_scaled(const ck_scaled *model, const uint16_t *symbols,
+                                                                   const uint8_t *previous, size_t count,
+                                                                   uint32_t *counts, const bool has_previous) {
+    const ck_scaled own = *model;
+    uint64_t bits = 0;
+    uint32_t average = 0, left = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t class = class_of(symbols[i]);
+        counts[context_at(&own, average, left, previous, i, has_previous) * own.classes + class]++;
+        bits += bits_of(class);
+        average = moved(average, class);
+        left = class;
+    }
+    return bits;
+}
+
+uint64_t ck_count_scaled(const ck_scaled *model, const uint16_t *symbols, const uint8_t *previous, size_t count,
+                         uint32_t *counts) {
+    return model->uses_previous ? count_scaled(model, symbols, previous, count, counts, true)
+                                : count_scaled(model, symbols, previous, count, counts, false);
+}
+
+// Each element's table and class, the class lowest: there are fewer than 256.
+static inline __attribute__((always_inline)) void place_lane(const ck_scaled *model, const uint16_t *symbols,
+                                                             const uint8_t *previous, size_t start, size_t end,
+                                                             uint16_t *placed, const bool has_previous) {
+    const ck_scaled own = *model;
+    uint32_t average = 0, left = 0;
+    for (size_t i = start; i < end; i++) {
+        const uint32_t class = class_of(symbols[i]);
+        placed[i] = (uint16_t)(own.map[context_at(&own, average, left, previous, i, has_previous)] << 8 | class);
+        average = moved(average, class);
+        left = class;
+    }
+}
+
+// A lane's bits, which are read after the class, are written before it.
+static inline __attribute__((always_inline)) uint32_t encode_placed(uint32_t state, const ck_step *steps, uint32_t classes,
+                                                                    uint32_t placed, uint32_t symbol, sink_t *sink) {
+    const uint32_t class = placed & 255, bits = bits_of(class);
+    state = encode_bits(state, bits, (symbol + 1) >> 1 & ((1u << bits) - 1), sink);
+    return encode_step(state, steps + (placed >> 8) * classes + class, sink);
+}
+
+uint8_t *ck_encode_scaled(const ck_scaled *model, const uint16_t *symbols, const uint8_t *previous, size_t count,
+                          uint16_t *scratch, uint8_t *end) {
+    const size_t lanes = lanes_of(count), length = (count + lanes - 1) / lanes;
+    for (size_t start = 0; start < count; start += length) {
+        const size_t stop = start + length < count ? start + length : count;
+        if (model->uses_previous)
+            place_lane(model, symbols, previous, start, stop, scratch, true);
+        else
+            place_lane(model, symbols, previous, start, stop, scratch, false);
+    }
+    const ck_step *const steps = model->steps;
+    const uint32_t classes = model->classes;
+    sink_t sink = {end};
+    uint32_t states[4] = {LOWEST, LOWEST, LOWEST, LOWEST};
+    // Of four lanes the last may be shorter.
+    const size_t whole = lanes == 4 ? count - 3 * length : 0;
+    size_t j = length;
+    for (; j > whole; j--)
+        for (size_t lane = lanes; lane-- > 0;) {
+            const size_t i = lane * length + j - 1;
+            if (i < count) states[lane] = encode_placed(states[lane], steps, classes, scratch[i], symbols[i], &sink);
+        }
+    for (; j-- > 0;) {
+#pragma clang loop unroll(full)
+        for (size_t lane = 4; lane-- > 0;) {
+            const size_t i = lane * length + j;
+            states[lane] = encode_placed(states[lane], steps, classes, scratch[i], symbols[i], &sink);
+        }
+    }
+    for (size_t lane = lanes; lane-- > 0;) put_state(&sink, states[lane]);
+    return sink.next;
+}
+
+// What a lane has come to.
+typedef struct {
+    uint32_t state;
+    uint32_t average;
+    uint32_t left;
+} lane_t;
+
+// Takes a lane's next class, after which the state may have to be filled.
+static inline __attribute__((always_inline)) uint32_t take_class(const ck_scaled *model, lane_t *lane,
+                                                                 const uint8_t *previous, size_t i,
+                                                                 const bool has_previous) {
+    const size_t table = model->map[context_at(model, lane->average, lane->left, previous, i, has_previous)];
+    const uint32_t class = take_symbol(&lane->state, model->slots + table * CK_SCALE, model->info + table * model->classes);
+    lane->average = moved(lane->average, class);
+    lane->left = class;
+    return class;
+}
+
+// Without looking at how much is left.
+static inline uint32_t filled(uint32_t state, source_t *source) {
+    const bool low = state < LOWEST;
+    const uint32_t more = state << 16 | word_at(source->next);
+    source->next += low ? 2 : 0;
+    return choose(low, more, state);
+}
+
+static inline __attribute__((always_inline)) bool decode_scaled(const ck_scaled *model, const uint8_t *bytes, size_t size,
+                                                                const uint8_t *previous, size_t count,
+                                                                uint16_t *symbols, const bool has_previous) {
+    const ck_scaled own = *model;
+    const size_t lanes = lanes_of(count), length = (count + lanes - 1) / lanes;
+    source_t source = {bytes, bytes + size};
+    lane_t all[4] = {{0}};
+    for (size_t lane = 0; lane < lanes; lane++)
+        if (!read_state(&all[lane].state, &source)) return false;
+    uint32_t most = 0;
+    size_t j = 0;
+    if (lanes == 4) {
+        // As long as every lane has a symbol to come and eight words are left, nothing can run out.
+        for (size_t last = count - 3 * length; j < last && source.end - source.next >= 16; j++) {
+#pragma clang loop unroll(full)
+            for (size_t lane = 0; lane < 4; lane++) {
+                const size_t i = lane * length + j;
+                const uint32_t class = take_class(&own, &all[lane], previous, i, has_previous);
+                all[lane].state = filled(all[lane].state, &source);
+                const uint32_t rest = take_bits(&all[lane].state, bits_of(class));
+                all[lane].state = filled(all[lane].state, &source);
+                const uint32_t symbol = symbol_of(class, rest);
+                most = symbol > most ? symbol : most;
+                symbols[i] = (uint16_t)symbol;
+            }
+        }
+    }
+    for (; j < length; j++) {
+        for (size_t lane = 0; lane < lanes; lane++) {
+            const size_t i = lane * length + j;
+            if (i >= count) continue;
+            const uint32_t class = take_class(&own, &all[lane], previous, i, has_previous);
+            if (!refill(&all[lane].state, &source)) return false;
+            const uint32_t rest = take_bits(&all[lane].state, bits_of(class));
+            if (!refill(&all[lane].state, &source)) return false;
+            const uint32_t symbol = symbol_of(class, rest);
+            most = symbol > most ? symbol : most;
+            symbols[i] = (uint16_t)symbol;
+        }
+    }
+    for (size_t lane = 0; lane < lanes; lane++)
+        if (all[lane].state != LOWEST) return false;
+    // Of the highest level's class not all may be there.
+    return most < own.symbols && source.next == source.end;
+}
+
+bool ck_decode_scaled(const ck_scaled *model, const uint8_t *bytes, size_t size, const uint8_t *previous, size_t count,
+                      uint16_t *symbols) {
+    if (size % 2 != 0) return false;
+    return model->uses_previous ? decode_scaled(model, bytes, size, previous, count, symbols, true)
+                                : decode_scaled(model, bytes, size, previous, count, symbols, false);
+}
