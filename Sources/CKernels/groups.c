@@ -7,15 +7,6 @@
 #define MOST 6
 #define LOOKUPS 5
 
-static inline uint64_t load64(const uint8_t *bytes) {
-    uint64_t value;
-    memcpy(&value, bytes, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    value = __builtin_bswap64(value);
-#endif
-    return value;
-}
-
 static inline uint32_t code_of(const uint32_t *codes, size_t alphabet, size_t group, const uint16_t *symbols, size_t count) {
     size_t index = 0;
     for (size_t place = group; place-- > 0;) index = index * alphabet + (place < count ? symbols[place] : 0);

@@ -1,20 +1,21 @@
 // Levels by classes of their size, each in the context of how large the levels before it were, and of its left neighbour or of what
 // the frame before has in its place. docs/formats/auto.md lays down every step.
 //
-// Within a class all levels are as likely as each other, so what a class leaves open takes plain bits. The tables are those of a
-// stream; what adapts is the scale that chooses among them. Four lanes run side by side as in dense blocks.
+// Within a class all levels are as likely as each other, so what a class leaves open are plain bits, which stand in a stream of their
+// own. The tables are those of a stream; what adapts is the scale that chooses among them. Four lanes run side by side as in dense blocks.
 
-#include "runs.h"
+#include "bits.h"
+#include "coder.h"
 
-// Classes up to here are single levels; from there on four make up an octave.
-#define PLAIN_CLASSES 15
+// Classes below this are single levels; from there on four make up an octave.
+#define PLAIN_CLASSES CK_PLAIN_CLASSES
 
-// Bits that come with a class.
+// Bits that a class leaves open.
 static inline uint32_t bits_of(uint32_t class) { return class < PLAIN_CLASSES ? 0 : ((class + 1) >> 3) - 1; }
 
 // The class of a level's symbol, with the same sign.
-static inline uint32_t class_of(uint32_t symbol) {
-    if (symbol < PLAIN_CLASSES) return symbol;
+static inline uint32_t class_of(const ck_scaled *model, uint32_t symbol) {
+    if (__builtin_expect(symbol < CK_SHORT_LEVELS, 1)) return model->short_classes[symbol];
     const uint32_t level = (symbol + 1) >> 1, octave = 31 - (uint32_t)__builtin_clz(level);
     return 2 * (4 * (octave - 1) + (level >> (octave - 2) & 3)) - (symbol & 1);
 }
@@ -25,13 +26,7 @@ static inline uint32_t symbol_of(uint32_t class, uint32_t rest) {
     return 2 * ((4 | (size & 3)) << (octave - 2) | rest) - (class & 1);
 }
 
-// By the average of classes so far, in 256ths: two scales an octave.
-static inline uint32_t scale_of(uint32_t average) {
-    const uint32_t shown = (average >> 3) + 1, octave = 31 - (uint32_t)__builtin_clz(shown);
-    return 2 * octave + (shown << 1 >> octave & 1);
-}
-
-// The average moves a sixteenth of the way.
+// The average of classes' sizes, in 256ths, moves a sixteenth of the way.
 static inline uint32_t moved(uint32_t average, uint32_t class) {
     const int32_t far = (int32_t)((class + 1) >> 1 << 8) - (int32_t)average;
     return average + (uint32_t)(far >> 4);
@@ -40,7 +35,7 @@ static inline uint32_t moved(uint32_t average, uint32_t class) {
 static inline __attribute__((always_inline)) uint32_t context_at(const ck_scaled *model, uint32_t average, uint32_t left,
                                                                  const uint8_t *previous, size_t i,
                                                                  const bool has_previous) {
-    return scale_of(average) * model->others + model->other[has_previous ? previous[i] : left];
+    return model->scales[average >> 3] + model->other[has_previous ? previous[i] : left];
 }
 
 static inline __attribute__((always_inline)) uint64_t count_scaled(const ck_scaled *model, const uint16_t *symbols,
@@ -50,7 +45,7 @@ static inline __attribute__((always_inline)) uint64_t count_scaled(const ck_scal
     uint64_t bits = 0;
     uint32_t average = 0, left = 0;
     for (size_t i = 0; i < count; i++) {
-        const uint32_t class = class_of(symbols[i]);
+        const uint32_t class = class_of(&own, symbols[i]);
         counts[context_at(&own, average, left, previous, i, has_previous) * own.classes + class]++;
         bits += bits_of(class);
         average = moved(average, class);
@@ -65,38 +60,35 @@ uint64_t ck_count_scaled(const ck_scaled *model, const uint16_t *symbols, const 
                                 : count_scaled(model, symbols, previous, count, counts, false);
 }
 
-// Each element's table and class, the class lowest: there are fewer than 256.
+// Each element's table and class, the class lowest: there are fewer than 256. What classes leave open is written.
 static inline __attribute__((always_inline)) void place_lane(const ck_scaled *model, const uint16_t *symbols,
                                                              const uint8_t *previous, size_t start, size_t end,
-                                                             uint16_t *placed, const bool has_previous) {
+                                                             uint16_t *placed, packer_t *packer, const bool has_previous) {
     const ck_scaled own = *model;
+    packer_t open = *packer;
     uint32_t average = 0, left = 0;
     for (size_t i = start; i < end; i++) {
-        const uint32_t class = class_of(symbols[i]);
+        const uint32_t class = class_of(&own, symbols[i]), bits = bits_of(class);
         placed[i] = (uint16_t)(own.map[context_at(&own, average, left, previous, i, has_previous)] << 8 | class);
+        put_bits(&open, (uint32_t)(symbols[i] + 1) >> 1 & ((1u << bits) - 1), bits);
         average = moved(average, class);
         left = class;
     }
-}
-
-// A lane's bits, which are read after the class, are written before it.
-static inline __attribute__((always_inline)) uint32_t encode_placed(uint32_t state, const ck_step *steps, uint32_t classes,
-                                                                    uint32_t placed, uint32_t symbol, sink_t *sink) {
-    const uint32_t class = placed & 255, bits = bits_of(class);
-    state = encode_bits(state, bits, (symbol + 1) >> 1 & ((1u << bits) - 1), sink);
-    return encode_step(state, steps + (placed >> 8) * classes + class, sink);
+    *packer = open;
 }
 
 uint8_t *ck_encode_scaled(const ck_scaled *model, const uint16_t *symbols, const uint8_t *previous, size_t count,
-                          uint16_t *scratch, uint8_t *end) {
+                          uint16_t *scratch, uint8_t *end, uint8_t *open, size_t *open_size) {
     const size_t lanes = lanes_of(count), length = (count + lanes - 1) / lanes;
+    packer_t packer = {open, 0, 0};
     for (size_t start = 0; start < count; start += length) {
         const size_t stop = start + length < count ? start + length : count;
         if (model->uses_previous)
-            place_lane(model, symbols, previous, start, stop, scratch, true);
+            place_lane(model, symbols, previous, start, stop, scratch, &packer, true);
         else
-            place_lane(model, symbols, previous, start, stop, scratch, false);
+            place_lane(model, symbols, previous, start, stop, scratch, &packer, false);
     }
+    *open_size = (size_t)(packer.next - open) + (packer.bits > 0);
     const ck_step *const steps = model->steps;
     const uint32_t classes = model->classes;
     sink_t sink = {end};
@@ -107,13 +99,14 @@ uint8_t *ck_encode_scaled(const ck_scaled *model, const uint16_t *symbols, const
     for (; j > whole; j--)
         for (size_t lane = lanes; lane-- > 0;) {
             const size_t i = lane * length + j - 1;
-            if (i < count) states[lane] = encode_placed(states[lane], steps, classes, scratch[i], symbols[i], &sink);
+            if (i >= count) continue;
+            states[lane] = encode_step(states[lane], steps + (scratch[i] >> 8) * classes + (scratch[i] & 255), &sink);
         }
     for (; j-- > 0;) {
 #pragma clang loop unroll(full)
         for (size_t lane = 4; lane-- > 0;) {
-            const size_t i = lane * length + j;
-            states[lane] = encode_placed(states[lane], steps, classes, scratch[i], symbols[i], &sink);
+            const uint32_t placed = scratch[lane * length + j];
+            states[lane] = encode_step(states[lane], steps + (placed >> 8) * classes + (placed & 255), &sink);
         }
     }
     for (size_t lane = lanes; lane-- > 0;) put_state(&sink, states[lane]);
@@ -146,30 +139,24 @@ static inline uint32_t filled(uint32_t state, source_t *source) {
     return choose(low, more, state);
 }
 
-static inline __attribute__((always_inline)) bool decode_scaled(const ck_scaled *model, const uint8_t *bytes, size_t size,
-                                                                const uint8_t *previous, size_t count,
-                                                                uint16_t *symbols, const bool has_previous) {
+static inline __attribute__((always_inline)) bool decode_classes(const ck_scaled *model, const uint8_t *bytes, size_t size,
+                                                                 const uint8_t *previous, size_t count,
+                                                                 uint16_t *classes, const bool has_previous) {
     const ck_scaled own = *model;
     const size_t lanes = lanes_of(count), length = (count + lanes - 1) / lanes;
     source_t source = {bytes, bytes + size};
     lane_t all[4] = {{0}};
     for (size_t lane = 0; lane < lanes; lane++)
         if (!read_state(&all[lane].state, &source)) return false;
-    uint32_t most = 0;
     size_t j = 0;
     if (lanes == 4) {
-        // As long as every lane has a symbol to come and eight words are left, nothing can run out.
-        for (size_t last = count - 3 * length; j < last && source.end - source.next >= 16; j++) {
+        // As long as every lane has a symbol to come and four words are left, nothing can run out.
+        for (size_t last = count - 3 * length; j < last && source.end - source.next >= 8; j++) {
 #pragma clang loop unroll(full)
             for (size_t lane = 0; lane < 4; lane++) {
                 const size_t i = lane * length + j;
-                const uint32_t class = take_class(&own, &all[lane], previous, i, has_previous);
+                classes[i] = (uint16_t)take_class(&own, &all[lane], previous, i, has_previous);
                 all[lane].state = filled(all[lane].state, &source);
-                const uint32_t rest = take_bits(&all[lane].state, bits_of(class));
-                all[lane].state = filled(all[lane].state, &source);
-                const uint32_t symbol = symbol_of(class, rest);
-                most = symbol > most ? symbol : most;
-                symbols[i] = (uint16_t)symbol;
             }
         }
     }
@@ -177,24 +164,43 @@ static inline __attribute__((always_inline)) bool decode_scaled(const ck_scaled 
         for (size_t lane = 0; lane < lanes; lane++) {
             const size_t i = lane * length + j;
             if (i >= count) continue;
-            const uint32_t class = take_class(&own, &all[lane], previous, i, has_previous);
+            classes[i] = (uint16_t)take_class(&own, &all[lane], previous, i, has_previous);
             if (!refill(&all[lane].state, &source)) return false;
-            const uint32_t rest = take_bits(&all[lane].state, bits_of(class));
-            if (!refill(&all[lane].state, &source)) return false;
-            const uint32_t symbol = symbol_of(class, rest);
-            most = symbol > most ? symbol : most;
-            symbols[i] = (uint16_t)symbol;
         }
     }
     for (size_t lane = 0; lane < lanes; lane++)
         if (all[lane].state != LOWEST) return false;
-    // Of the highest level's class not all may be there.
-    return most < own.symbols && source.next == source.end;
+    return source.next == source.end;
 }
 
-bool ck_decode_scaled(const ck_scaled *model, const uint8_t *bytes, size_t size, const uint8_t *previous, size_t count,
-                      uint16_t *symbols) {
+// The eight bytes from a place on, zeros behind the end.
+static inline uint64_t bytes_at(const uint8_t *bytes, size_t size, size_t place) {
+    if (place + 8 <= size) return load64(bytes + place);
+    uint64_t value = 0;
+    for (size_t k = place; k < size; k++) value |= (uint64_t)bytes[k] << 8 * (k - place);
+    return value;
+}
+
+// Classes become symbols by the bits that they leave open; false when a symbol isn't below `limit`, or when these aren't the bits.
+static bool settle_classes(const uint8_t *open, size_t open_size, size_t count, uint32_t limit, uint16_t *symbols) {
+    uint32_t most = 0;
+    size_t place = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t bits = bits_of(symbols[i]);
+        const uint64_t next = bytes_at(open, open_size, place >> 3) >> (place & 7);
+        const uint32_t symbol = symbol_of(symbols[i], (uint32_t)next & ((1u << bits) - 1));
+        place += bits;
+        most = symbol > most ? symbol : most;
+        symbols[i] = (uint16_t)symbol;
+    }
+    // Of the highest level's class not all may be there. What is left over of the last byte is zero.
+    return most < limit && (place + 7) >> 3 == open_size && bytes_at(open, open_size, place >> 3) >> (place & 7) == 0;
+}
+
+bool ck_decode_scaled(const ck_scaled *model, const uint8_t *bytes, size_t size, const uint8_t *open, size_t open_size,
+                      const uint8_t *previous, size_t count, uint16_t *symbols) {
     if (size % 2 != 0) return false;
-    return model->uses_previous ? decode_scaled(model, bytes, size, previous, count, symbols, true)
-                                : decode_scaled(model, bytes, size, previous, count, symbols, false);
+    const bool fits = model->uses_previous ? decode_classes(model, bytes, size, previous, count, symbols, true)
+                                           : decode_classes(model, bytes, size, previous, count, symbols, false);
+    return fits && settle_classes(open, open_size, count, model->symbols, symbols);
 }

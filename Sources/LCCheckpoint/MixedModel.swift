@@ -91,7 +91,8 @@ enum MixedModel {
         var (questions, sent) = (0, 0)
         for symbol in counts.indices.dropFirst() where counts[symbol] > 0 {
             let level = Level.magnitude(UInt16(symbol))
-            let escape = level < unaryEnd ? 0 : 2 * (Int.bitWidth - (level - unaryEnd + 1).leadingZeroBitCount)
+            let escape =
+                level < unaryEnd ? 0 : 2 * (Int.bitWidth - (level - unaryEnd + 1).leadingZeroBitCount)
             questions += counts[symbol] * (2 + min(level, unaryEnd - 1) + escape)
             sent += counts[symbol]
         }

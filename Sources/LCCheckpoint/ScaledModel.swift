@@ -13,7 +13,8 @@ struct ScaledModel: Sendable {
 
     /// Symbols of classes: those of the highest level's class and below.
     private let classCount: Int
-    /// What a context tells beside the scale.
+    /// What a context is the sum of: by the average of classes' sizes, and by what it tells beside.
+    private let scales: [UInt16]
     private let other: [UInt8]
     private let map: [UInt8]
     private let tableCount: Int
@@ -45,9 +46,16 @@ struct ScaledModel: Sendable {
         size < single ? size : min(most, single + (size - single) / step)
     }
 
-    private static func contextCount(usesPrevious: Bool) -> Int {
-        Int(CK_SCALES) * others(usesPrevious: usesPrevious)
+    /// Scales are two to an octave.
+    private static func scaleTable(usesPrevious: Bool) -> [UInt16] {
+        (0..<Int(CK_SCALED_AVERAGES)).map { average in
+            let octave = Int.bitWidth - 1 - (average + 1).leadingZeroBitCount
+            let half = ((average + 1) << 1) >> octave & 1
+            return UInt16((2 * octave + half) * others(usesPrevious: usesPrevious))
+        }
     }
+
+    private static func contextCount(usesPrevious: Bool) -> Int { 22 * others(usesPrevious: usesPrevious) }
 
     // MARK: Writing
 
@@ -114,6 +122,7 @@ struct ScaledModel: Sendable {
         self.map = map
         self.head = head
         classCount = LevelClass.count(alphabet)
+        scales = ScaledModel.scaleTable(usesPrevious: usesPrevious)
         other = ScaledModel.otherTable(usesPrevious: usesPrevious, classCount: classCount)
         tableCount = tables.count
         steps = ContextTables.steps(tables)
@@ -130,6 +139,7 @@ struct ScaledModel: Sendable {
         }
         usesPrevious = flags == 1
         classCount = LevelClass.count(alphabet)
+        scales = ScaledModel.scaleTable(usesPrevious: usesPrevious)
         other = ScaledModel.otherTable(usesPrevious: usesPrevious, classCount: classCount)
         var bits = BitReader(reader.rest)
         let tables = try ContextTables(
@@ -154,18 +164,25 @@ struct ScaledModel: Sendable {
     // MARK: Blocks
 
     private func withKernel<Result>(_ body: (UnsafePointer<ck_scaled>) -> Result) -> Result {
-        let others = UInt32(ScaledModel.others(usesPrevious: usesPrevious))
-        return other.withUnsafeBufferPointer { other in
-            map.withUnsafeBufferPointer { map in
-                steps.withUnsafeBufferPointer { steps in
-                    lookups.slots.withUnsafeBufferPointer { slots in
-                        lookups.info.withUnsafeBufferPointer { info in
-                            var model = ck_scaled(
-                                symbols: UInt32(alphabet), classes: UInt32(classCount),
-                                other: other.baseAddress.unsafelyUnwrapped, others: others,
-                                uses_previous: usesPrevious, map: map.baseAddress.unsafelyUnwrapped,
-                                steps: steps.baseAddress, slots: slots.baseAddress, info: info.baseAddress)
-                            return body(&model)
+        other.withUnsafeBufferPointer { other in
+            scales.withUnsafeBufferPointer { scales in
+                map.withUnsafeBufferPointer { map in
+                    steps.withUnsafeBufferPointer { steps in
+                        lookups.slots.withUnsafeBufferPointer { slots in
+                            lookups.info.withUnsafeBufferPointer { info in
+                                LevelClass.short.withUnsafeBufferPointer { classes in
+                                    var model = ck_scaled(
+                                        symbols: UInt32(alphabet), classes: UInt32(classCount),
+                                        short_classes: classes.baseAddress.unsafelyUnwrapped,
+                                        scales: scales.baseAddress.unsafelyUnwrapped,
+                                        other: other.baseAddress.unsafelyUnwrapped,
+                                        uses_previous: usesPrevious,
+                                        map: map.baseAddress.unsafelyUnwrapped,
+                                        steps: steps.baseAddress, slots: slots.baseAddress,
+                                        info: info.baseAddress)
+                                    return body(&model)
+                                }
+                            }
                         }
                     }
                 }
@@ -173,16 +190,22 @@ struct ScaledModel: Sendable {
         }
     }
 
+    /// Classes leave bits open.
+    private var hasOpenBits: Bool { classCount > Int(CK_PLAIN_CLASSES) }
+
     /// Appends a block's body.
     func encode(_ block: SymbolView, scratch: BlockScratch, into output: inout [UInt8]) {
         guard let first = block.dense.baseAddress, block.count > 0 else { return }
-        let capacity = 4 * block.count + 32
-        let end = scratch.bytes(capacity) + capacity
+        let capacity = 2 * block.count + 32
+        let end = scratch.bytes(2 * capacity) + capacity
+        var openSize = 0
         let start = withKernel {
             ck_encode_scaled(
-                $0, first, usesPrevious ? block.previous : nil, block.count, scratch.contexts, end)
+                $0, first, usesPrevious ? block.previous : nil, block.count, scratch.contexts, end, end,
+                &openSize)
         }
-        output.append(contentsOf: UnsafeBufferPointer(start: start, count: end - start))
+        if hasOpenBits { output.append(varint: UInt64(end - start)) }
+        output.append(contentsOf: UnsafeBufferPointer(start: start, count: end - start + openSize))
     }
 
     /// Reads a block's body.
@@ -190,13 +213,19 @@ struct ScaledModel: Sendable {
         _ body: UnsafeRawBufferPointer, previous: UnsafePointer<UInt8>?,
         into symbols: UnsafeMutableBufferPointer<UInt16>
     ) throws(CodecError) {
-        guard let first = symbols.baseAddress, !symbols.isEmpty,
-            let bytes = body.bindMemory(to: UInt8.self).baseAddress
-        else {
+        guard let first = symbols.baseAddress, !symbols.isEmpty else {
             guard body.isEmpty, symbols.isEmpty else { throw doesNotHold(symbols.count) }
             return
         }
-        let fits = withKernel { ck_decode_scaled($0, bytes, body.count, previous, symbols.count, first) }
+        var reader = ByteReader(body)
+        let size =
+            hasOpenBits ? try reader.count("classes", atMost: reader.rest.count) : body.count
+        let classes = try reader.bytes(size, "classes")
+        let fits = withKernel { model in
+            guard let bytes = classes.bindMemory(to: UInt8.self).baseAddress else { return false }
+            return ck_decode_scaled(
+                model, bytes, size, bytes + size, reader.rest.count, previous, symbols.count, first)
+        }
         guard fits else { throw doesNotHold(symbols.count) }
     }
 
@@ -207,6 +236,9 @@ struct ScaledModel: Sendable {
 
 /// Classes of levels' symbols: single levels up to 7, from there on four to an octave, each with its sign as levels have.
 enum LevelClass {
+    /// Of the symbols that are looked up.
+    static let short = (0..<Int(CK_SHORT_LEVELS)).map { UInt8(of($0)) }
+
     /// Classes of an alphabet's symbols, those of its highest level with either sign.
     static func count(_ alphabet: Int) -> Int { of(alphabet / 2 * 2) + 1 }
 

@@ -122,7 +122,8 @@ import Testing
         case "lc3-huffman", "lc3-groups":
             return (base, target, CodecSettings(kind: .lc(bits: 3), entropy: .huffman), .delta)
         case "lc1-gaps": return (base, target, CodecSettings(kind: .lc(bits: 1)), .delta)
-        case "auto-fine", "auto-scaled": return (base, target, CodecSettings(kind: .auto(error: 3e-6)), .delta)
+        case "auto-fine", "auto-scaled":
+            return (base, target, CodecSettings(kind: .auto(error: 3e-6)), .delta)
         case "auto-chain-scaled":
             return (base, target, CodecSettings(kind: .auto(error: 1e-4)), .delta)
         case "auto-listed":

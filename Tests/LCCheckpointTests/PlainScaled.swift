@@ -53,6 +53,8 @@ struct PlainScaled {
 
     func decode(_ body: inout PlainDecoder, _ count: Int) throws -> [Int] {
         guard count > 0 else { return [] }
+        let hasOpenBits = tables[0].count > 15
+        let end = hasOpenBits ? try body.varint() + body.at : body.bytes.count
         let lanes = count < 4096 ? 1 : 4
         let length = (count + lanes - 1) / lanes
         var states: [Int] = []
@@ -66,19 +68,20 @@ struct PlainScaled {
                 let p = usesPrevious ? body.previous[index] : 0
                 let table = tables[map[context(averages[lane], last[lane], p)]]
                 let y = try body.symbol(table, &states[lane])
-                guard let (first, bits) = PlainScaled.classes[y] else { throw PlainDecoder.Refused() }
-                result[index] = first
-                if bits > 0 {
-                    let all = Array(repeating: 4096 >> bits, count: 1 << bits)
-                    result[index] += 2 * (try body.symbol(all, &states[lane]))
-                }
-                guard result[index] < alphabet else { throw PlainDecoder.Refused() }
+                result[index] = y
                 // The quotient is rounded down.
                 averages[lane] += (256 * ((y + 1) / 2) - averages[lane]) >> 4
                 last[lane] = y
             }
         }
-        guard states.allSatisfy({ $0 == 1 << 15 }) else { throw PlainDecoder.Refused() }
+        guard states.allSatisfy({ $0 == 1 << 15 }), body.at == end else { throw PlainDecoder.Refused() }
+        var open = PlainDecoder.Bits(body)
+        for index in 0..<count {
+            guard let (first, bits) = PlainScaled.classes[result[index]] else { throw PlainDecoder.Refused() }
+            result[index] = first + 2 * open.read(bits)
+            guard result[index] < alphabet else { throw PlainDecoder.Refused() }
+        }
+        _ = try body.take(open.byteCount)
         return result
     }
 }

@@ -273,18 +273,21 @@ size_t ck_mixed_finish(const ck_mixer *mixer, uint8_t *bytes);
 bool ck_mixed_decode(ck_mixer *mixer, const uint8_t *_Nullable bytes, size_t length, const uint8_t *_Nullable previous,
                      uint32_t alphabet, uint16_t *symbols, size_t count);
 
-/// Scales that contexts tell apart, by how large levels were of late.
-#define CK_SCALES 22
+/// Classes that leave no bit open; levels' symbols whose class is looked up; averages of classes' sizes, in 32nds.
+#define CK_PLAIN_CLASSES 15
+#define CK_SHORT_LEVELS 1024
+#define CK_SCALED_AVERAGES 1665
 
 /// Levels' symbols coded by classes of their size. docs/formats/auto.md defines it.
 typedef struct {
     // Symbols that there are, and symbols of their classes.
     uint32_t symbols;
     uint32_t classes;
-    // What else contexts tell apart, and how many of that there are: by the previous symbol, clipped to 255, or by the class of the
-    // left neighbour.
+    const uint8_t *short_classes;
+    // A context is what the average adds, and what else it tells apart: by the previous symbol, clipped to 255, or by the class of
+    // the left neighbour.
+    const uint16_t *scales;
     const uint8_t *other;
-    uint32_t others;
     bool uses_previous;
     // By context, the table; and what is looked up in the tables of classes.
     const uint8_t *map;
@@ -296,13 +299,14 @@ typedef struct {
 /// Counts classes by context, counts[context * classes + class], and returns the bits that come with them.
 uint64_t ck_count_scaled(const ck_scaled *model, const uint16_t *symbols, const uint8_t *_Nullable previous, size_t count,
                          uint32_t *counts);
-/// Encodes a block downwards from `end`, before which there are 4 bytes for each symbol and 32 more; returns where it begins.
-/// `scratch` has room for as many numbers as there are symbols.
+/// Encodes a block's classes downwards from `end`, before which there are 2 bytes for each symbol and 32 more; returns where they
+/// begin. The bits that classes leave open are written to `open`, which has as much room. `scratch` has room for as many numbers as
+/// there are symbols.
 uint8_t *ck_encode_scaled(const ck_scaled *model, const uint16_t *symbols, const uint8_t *_Nullable previous, size_t count,
-                          uint16_t *scratch, uint8_t *end);
+                          uint16_t *scratch, uint8_t *end, uint8_t *open, size_t *open_size);
 /// False when the bytes make no block of `count` symbols.
-bool ck_decode_scaled(const ck_scaled *model, const uint8_t *bytes, size_t size, const uint8_t *_Nullable previous,
-                      size_t count, uint16_t *symbols);
+bool ck_decode_scaled(const ck_scaled *model, const uint8_t *bytes, size_t size, const uint8_t *open, size_t open_size,
+                      const uint8_t *_Nullable previous, size_t count, uint16_t *symbols);
 
 /// The largest alphabet of counted symbols, and the most of them.
 #define CK_COUNTED_ALPHABET 128
