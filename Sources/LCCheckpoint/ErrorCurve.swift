@@ -79,7 +79,7 @@ struct ErrorCurve {
     /// The largest step, as a power of two, for which `isEnough` holds, if it holds for all smaller ones.
     private func largestStep(_ isEnough: (Double) -> Bool) -> Double {
         // Steps beyond the largest delta are all the same.
-        var (low, high) = (-110.0, log2(max(largest, 0x1p-100)) + 1)
+        var (low, high) = (-126.0, log2(max(largest, 0x1p-118)) + 1)
         for _ in 0..<18 {
             let middle = (low + high) / 2
             if isEnough(exp2(middle)) { low = middle } else { high = middle }

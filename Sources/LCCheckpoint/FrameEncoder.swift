@@ -232,7 +232,8 @@ public struct FrameEncoder: ~Copyable {
         case .neither(let mostBits):
             // Where deltas are very small buckets may keep to an error that uniform steps don't.
             guard !vector.layout.isRoot,
-                let buckets = allBuckets(vector, error: error, mostBits: mostBits, threads: threads)
+                let buckets = fewestBuckets(
+                    vector, error: error, budget: nil, mostBits: mostBits, threads: threads)
             else { return nil }
             return try encode(
                 vector, buckets, nil, entropy == .quick ? .quick : .best, digests, into: &payload)

@@ -122,9 +122,10 @@ func encodeUniform(
         if exact < least { return .neither(mostBits: exact) }
         least = min(least, exact)
     }
-    // Where deltas are nearly all alike, or many are beyond the highest level, buckets may say the same in less. It takes two passes.
+    // Where deltas are nearly all alike, or many are beyond the highest level, buckets may say the same in less.
     if isSmall || listed != nil || least > 2 * Double(count), !vector.layout.isRoot,
-        let buckets = allBuckets(vector, error: bound, mostBits: least, threads: threads)
+        let buckets = fewestBuckets(
+            vector, error: bound, budget: budget, mostBits: least, threads: threads)
     {
         return .buckets(buckets)
     }
@@ -139,13 +140,43 @@ func encodeUniform(
             entropyBits: entropyBits(best.counts), error: sums.0, norm: sums.1))
 }
 
-/// All deltas' buckets, if they keep to an error and take less than `mostBits` by their symbols' entropy.
-func allBuckets(_ vector: ScopeVector, error: Double, mostBits: Double, threads: Int) -> BucketTable? {
-    let buckets = BucketTable(vector, bits: nil, threads: threads)
-    guard entropyBits(buckets.counts) + buckets.headBits < mostBits,
-        relativeError(vector, buckets) <= error
-    else { return nil }
-    return buckets
+/// The buckets that keep to an error in the fewest bits, if they take less than `mostBits` by their symbols' entropy.
+///
+/// - Parameter budget: what the error comes to as a sum of squares, if it is known: then a look at a sample may do.
+func fewestBuckets(
+    _ vector: ScopeVector, error: Double, budget: Double?, mostBits: Double, threads: Int
+) -> BucketTable? {
+    if let budget, !mayKeep(vector, to: budget) { return nil }
+    let all = BucketTable(vector, bits: nil, threads: threads)
+    // Fewer buckets miss more.
+    guard relativeError(vector, all) <= error else { return nil }
+    var best = (buckets: all, bits: entropyBits(all.counts) + all.headBits)
+    for bits in 1...8 where 1 << bits < all.values.count {
+        let own = BucketTable(vector, bits: bits, threads: threads)
+        guard relativeError(vector, own) <= error else { continue }
+        let ownBits = entropyBits(own.counts) + own.headBits
+        if ownBits < best.bits { best = (own, ownBits) }
+        break
+    }
+    return best.bits < mostBits ? best.buckets : nil
+}
+
+/// Elements that tell whether buckets are of any use.
+private let bucketSample = 1 << 15
+
+/// Whether all deltas' buckets may miss no more than `budget`: what they miss at least is told by a sample, from each bucket's variance.
+private func mayKeep(_ vector: ScopeVector, to budget: Double) -> Bool {
+    withSample(vector, bucketSample) { sample in
+        var tallies = [(count: Double, sum: Double, squares: Double)](repeating: (0, 0, 0), count: keyCount)
+        for delta in sample {
+            let (key, value) = (Int(delta.bitPattern >> 23), Double(delta))
+            tallies[key].count += 1
+            tallies[key].sum += value
+            tallies[key].squares += value * value
+        }
+        let missed = tallies.reduce(0) { $0 + max(0, $1.squares - $1.sum * $1.sum / max(1, $1.count)) }
+        return missed * Double(vector.layout.count) / Double(max(1, sample.count)) < 2 * budget
+    }
 }
 
 /// ‖u − ũ‖ / ‖u‖ that a quantizer would leave, without changing anything.

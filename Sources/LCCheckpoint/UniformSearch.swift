@@ -119,7 +119,7 @@ private enum SearchResult {
 }
 
 /// Runs of neighbours if there are more elements than `most`.
-private func withSample<Result>(
+func withSample<Result>(
     _ vector: ScopeVector, _ most: Int, _ body: (UnsafeBufferPointer<Float>) -> Result
 ) -> Result {
     let room = BlockScratch(count: 0)

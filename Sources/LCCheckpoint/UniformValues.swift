@@ -9,7 +9,7 @@ struct UniformValues: Equatable {
     static let ownPlaces = 8
 
     /// Steps below this would lose bits when they are cut into 256.
-    static let smallestStep: Float = 0x1p-100
+    static let smallestStep: Float = 0x1p-118
 
     var step: Float
     /// The largest level.
