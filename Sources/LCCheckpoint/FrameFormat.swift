@@ -15,6 +15,10 @@ enum FrameFormat {
     static let metadataInherited: UInt8 = 4
     /// The symbols of the frame before are needed.
     static let previousNeeded: UInt8 = 8
+    /// The metadata begins and ends as that of the state that the frame builds on.
+    static let metadataInPart: UInt8 = 16
+    /// All that is known.
+    static let flags: UInt8 = 31
 
     /// A base may yield this much, and `expansion` bytes more for each of its own.
     static let freeStateBytes = 64 << 20
@@ -108,7 +112,12 @@ extension FrameEncoder {
         let grouping = grouping()
         var flags = kind == .delta ? FrameFormat.delta : 0
         if grouping != nil { flags |= FrameFormat.layoutInherited }
-        if let context, context.metadata == metadata { flags |= FrameFormat.metadataInherited }
+        let shared = MetadataPart(metadata, before: kind == .delta ? context?.metadata : nil)
+        if let context, context.metadata == metadata {
+            flags |= FrameFormat.metadataInherited
+        } else if shared.isWorthwhile {
+            flags |= FrameFormat.metadataInPart
+        }
         if totals.usesPrevious { flags |= FrameFormat.previousNeeded }
         var bytes = FrameFormat.magic
         bytes.reserveCapacity(128 + scopes.reduce(metadata.count) { $0 + $1.byteCount + 10 })
@@ -123,7 +132,12 @@ extension FrameEncoder {
         } else {
             bytes.append(contentsOf: FrameFormat.encode(layout: sections))
         }
-        if flags & FrameFormat.metadataInherited == 0 {
+        if flags & FrameFormat.metadataInPart != 0 {
+            bytes.append(varint: UInt64(shared.prefix))
+            bytes.append(varint: UInt64(shared.suffix))
+            bytes.append(varint: UInt64(shared.rest.count))
+            bytes.append(contentsOf: shared.rest)
+        } else if flags & FrameFormat.metadataInherited == 0 {
             bytes.append(varint: UInt64(metadata.count))
             bytes.append(contentsOf: metadata)
         }
@@ -148,4 +162,23 @@ extension FrameEncoder {
         bytes.append(littleEndian: bytes.withUnsafeBytes { checksum64($0) })
         return bytes
     }
+}
+
+/// Metadata that begins and ends as what was there before, as when a step's number changes in it.
+private struct MetadataPart {
+    let prefix: Int
+    let suffix: Int
+    let rest: ArraySlice<UInt8>
+
+    /// - Parameter before: nil if there is none.
+    init(_ metadata: [UInt8], before: [UInt8]?) {
+        let before = before ?? []
+        prefix = zip(metadata, before).prefix { $0 == $1 }.count
+        let ends = zip(metadata[prefix...].reversed(), before[prefix...].reversed())
+        suffix = ends.prefix { $0 == $1 }.count
+        rest = metadata[prefix..<(metadata.count - suffix)]
+    }
+
+    /// What it saves exceeds the lengths that have to be said.
+    var isWorthwhile: Bool { prefix + suffix > 8 }
 }

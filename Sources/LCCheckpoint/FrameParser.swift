@@ -12,7 +12,7 @@ struct FrameParser {
         _ = try reader.bytes(5, "magic and version")
         let flags = try reader.byte("flags")
         let kind: FrameKind = flags & FrameFormat.delta == 0 ? .base : .delta
-        guard flags < 16, kind == .delta || flags == 0 else {
+        guard flags <= FrameFormat.flags, kind == .delta || flags == 0 else {
             throw CodecError(.unsupported, "frame has flags \(flags), which this version doesn't know")
         }
         _ = try reader.bytes(6, "length")
@@ -21,7 +21,7 @@ struct FrameParser {
         let state = try reader.digest("state digest")
         let inherits = flags & FrameFormat.layoutInherited != 0
         let sections = try readLayout(&reader, inherited: inherits)
-        let metadata = try readMetadata(&reader, inherited: flags & FrameFormat.metadataInherited != 0)
+        let metadata = try readMetadata(&reader, flags)
         let scopes = try readScopes(&reader, kind: kind)
         if kind == .base { try readPadding(&reader) }
         guard reader.isAtEnd else { throw .malformed("frame is damaged: bytes after its last scope") }
@@ -95,11 +95,27 @@ struct FrameParser {
         return sections
     }
 
-    private func readMetadata(_ reader: inout ByteReader, inherited: Bool) throws(CodecError) -> [UInt8] {
-        if inherited { return context?.metadata ?? [] }
+    private func readMetadata(_ reader: inout ByteReader, _ flags: UInt8) throws(CodecError) -> [UInt8] {
+        let before = context?.metadata ?? []
         let most = min(limits.maximumMetadataBytes, FrameLimits.metadataBytes)
-        let count = try reader.count("metadata length", atMost: most)
-        return Array(try reader.bytes(count, "metadata"))
+        switch (flags & FrameFormat.metadataInherited != 0, flags & FrameFormat.metadataInPart != 0) {
+        case (true, true): throw .malformed("frame is damaged: metadata that is the same and isn't")
+        case (true, false): return before
+        case (false, false):
+            let count = try reader.count("metadata length", atMost: most)
+            return Array(try reader.bytes(count, "metadata"))
+        case (false, true):
+            let prefix = try reader.count("metadata prefix", atMost: most)
+            let suffix = try reader.count("metadata suffix", atMost: most - prefix)
+            let count = try reader.count("metadata length", atMost: most - prefix - suffix)
+            let own = try reader.bytes(count, "metadata")
+            // Without the frame before there is no telling.
+            guard context != nil else { return [] }
+            guard prefix + suffix <= before.count else {
+                throw .malformed("frame is damaged: it shares more metadata than there is")
+            }
+            return before.prefix(prefix) + Array(own) + before.suffix(suffix)
+        }
     }
 
     private func readScopes(_ reader: inout ByteReader, kind: FrameKind) throws(CodecError) -> [ScopeLayout] {

@@ -17,7 +17,7 @@ struct BadFrame: CustomTestStringConvertible {
 
     static let all = [
         BadFrame("bad-version", .unsupported, "frame is of version 4 "),
-        BadFrame("bad-flags", .unsupported, "has flags 17,"),
+        BadFrame("bad-flags", .unsupported, "has flags 33,"),
         BadFrame("bad-checksum", .checksumMismatch, "its checksum doesn't hold"),
         BadFrame("bad-length", .malformed, "bytes and claims"),
         BadFrame("bad-bucket-rank", .malformed, "a bucket below the smallest exponent"),
@@ -127,7 +127,7 @@ extension GoldenTests {
         var bytes = frame.bytes
         switch name {
         case "bad-version": bytes[4] = 4
-        case "bad-flags": bytes[5] |= 16
+        case "bad-flags": bytes[5] |= 32
         case "bad-length": bytes[6] ^= 1
         case "bad-checksum": bytes[bytes.count - 1] ^= 1
         default: break

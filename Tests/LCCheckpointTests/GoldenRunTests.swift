@@ -9,10 +9,12 @@ import Testing
 @Suite struct GoldenRunTests {
     private static let isWriting = ProcessInfo.processInfo.environment["VARVE_WRITE_GOLDEN"] != nil
 
-    @Test(arguments: CodecScope.allCases)
-    func goodRunsAreReadByBothDecoders(_ scope: CodecScope) throws {
-        let name = scope == .model ? "pack" : "pack-tensors"
-        if GoldenRunTests.isWriting { try write(name, scope) }
+    /// With a scope for each tensor, and with a text that differs from step to step.
+    @Test(arguments: ["pack", "pack-tensors", "pack-texts"])
+    func goodRunsAreReadByBothDecoders(_ name: String) throws {
+        let scope: CodecScope = name == "pack-tensors" ? .tensor : .model
+        let counts = name == "pack-texts"
+        if GoldenRunTests.isWriting { try write(name, scope, counts: counts) }
         let file = try GoldenFiles.read(name + ".run")
         let states = try GoldenFiles.read(name + ".state")
         let plain = try PlainRun.states(file)
@@ -26,7 +28,7 @@ import Testing
                 PlainRun.Tensor(name: "n", type: "I64", extents: [2]),
                 PlainRun.Tensor(name: "w", type: "F32", extents: [14, 20]),
             ])
-        #expect(table.texts == [["format", "pt"], ["größe", "klein"]])
+        #expect(table.texts == [["format", "pt"], ["größe", "klein"]] + (counts ? [["step", "2"]] : []))
         try read(file) { step, frame, model in
             // The floating tensors, together or each for itself, and all others.
             #expect(frame.header.scopes.count == (scope == .model ? 2 : 3))
@@ -36,8 +38,19 @@ import Testing
                 let tensor = try #require(model.tensors.first { $0.name == name })
                 #expect(Array(model.bytes(tensor)) == section.bytes)
             }
-            #expect(model.metadata == ["format": "pt", "größe": "klein"])
+            var texts = ["format": "pt", "größe": "klein"]
+            if counts { texts["step"] = "\(step)" }
+            #expect(model.metadata == texts)
         }
+    }
+
+    /// A text that changes takes little more than its own bytes.
+    @Test func textsThatChangeTakeLittle() throws {
+        let sizes = try ["pack", "pack-texts"].map { name in
+            let file = try GoldenFiles.read(name + ".run")
+            return try file.withUnsafeBytes { try RunFile.frames($0, file: name) }.map(\.count)
+        }
+        #expect(sizes[1][1] <= sizes[0][1] + 4 && sizes[1][2] <= sizes[0][2] + 4, "\(sizes)")
     }
 
     /// What was packed with few changes that come again uses the symbols of the frame before.
@@ -104,7 +117,7 @@ import Testing
 extension GoldenRunTests {
     /// Three models of which each moves, in the same few places, what the one before it moved: so the last one's symbols
     /// are told from those before.
-    private func models() throws -> [TensorCollection] {
+    private func models(counts: Bool) throws -> [TensorCollection] {
         var numbers = Numbers(state: 44)
         var w = (0..<280).map { _ in Float(Int(numbers.next() % 2001) - 1000) / 1024 }
         let moves = (0..<280).map { _ in numbers.next() % 6 == 0 ? Float(Int(numbers.next() % 3) - 1) / 4 : 0
@@ -120,23 +133,25 @@ extension GoldenRunTests {
                 ("w", .float32, [14, 20], w.withUnsafeBytes { Array($0) }), ("b", .bfloat16, [30], b.bytes),
                 ("mask", .bool, [3, 3], mask), ("n", .int64, [2], n),
             ]
+            var texts = ["größe": "klein", "format": "pt"]
+            if counts { texts["step"] = "\(step)" }
             return try TensorCollection(
                 tensors: all.map { name, type, extents, bytes in
                     let shape = try #require(Shape(extents))
                     return try #require(Tensor(name: name, dtype: type, shape: shape, bytes: bytes))
-                }, metadata: ["größe": "klein", "format": "pt"])
+                }, metadata: texts)
         }
     }
 
     /// What `varve codec pack --bits 3` writes.
-    private func write(_ name: String, _ scope: CodecScope) throws {
+    private func write(_ name: String, _ scope: CodecScope, counts: Bool) throws {
         let folder = FileManager.default.temporaryDirectory.path + "/varve-golden-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
         var (run, states) = (RunFile.header, [UInt8]())
         var state: CodecModel?
         var frame: EncodedFrame?
-        for (step, collection) in try models().enumerated() {
+        for (step, collection) in try models(counts: counts).enumerated() {
             let path = "\(folder)/\(step).safetensors"
             try Safetensors.write(collection, to: path)
             let live = try CodecModel(path)

@@ -38,7 +38,9 @@ struct PlainDecoder {
         guard try reader.take(5) == [0x56, 0x4c, 0x43, 0x46, 5] else { throw Refused() }
         let flags = try reader.take(1)[0]
         let isBase = flags & 1 == 0
-        guard flags < 16, !isBase || flags == 0, try reader.number(6) == frame.count else { throw Refused() }
+        guard flags < 32, flags & 20 != 20, !isBase || flags == 0, try reader.number(6) == frame.count else {
+            throw Refused()
+        }
         var end = PlainDecoder(Array(frame.suffix(8)))
         guard PlainDigest.of64(reader.bytes) == (try end.number(8) as UInt64) else { throw Refused() }
         _ = try reader.varint()
@@ -50,7 +52,15 @@ struct PlainDecoder {
         } else {
             result.sections = try reader.layout(isBase ? nil : state)
         }
-        result.metadata = flags & 4 != 0 ? state.metadata : try reader.take(try reader.varint())
+        let before = state.metadata
+        if flags & 16 != 0 {
+            let (prefix, suffix) = (try reader.varint(), try reader.varint())
+            let own = try reader.take(try reader.varint())
+            guard prefix + suffix <= before.count else { throw Refused() }
+            result.metadata = before.prefix(prefix) + own + before.suffix(suffix)
+        } else {
+            result.metadata = flags & 4 != 0 ? before : try reader.take(try reader.varint())
+        }
         for index in 0..<(try reader.varint()) {
             let symbols = state.symbols.indices.contains(index) ? state.symbols[index] : []
             var scope = PlainDecoder(try reader.take(try reader.varint()), previous: symbols)
