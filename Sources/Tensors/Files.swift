@@ -59,12 +59,16 @@ public enum Files {
         }
         let random = UInt32.random(in: .min ... .max)
         let temporary = (slash == nil ? "" : directory) + ".\(name.prefix(64)).\(getpid()).\(random).tmp"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        var descriptor = openNameless(in: directory)
+        let isNameless = descriptor >= 0
+        if !isNameless { descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) }
         guard descriptor >= 0 else { throw unwritable(path, errno) }
         var isOpen = true
         do throws(TensorFileError) {
             try body(PartWriter(descriptor: descriptor, path: path))
             guard !durable || fsync(descriptor) == 0 else { throw unwritable(path, errno) }
+            // Under another name first: a name that is taken can't be linked, only replaced.
+            guard !isNameless || give(descriptor, the: temporary) else { throw unwritable(path, errno) }
             isOpen = false
             guard close(descriptor) == 0, rename(temporary, path) == 0 else { throw unwritable(path, errno) }
         } catch {
@@ -78,6 +82,19 @@ public enum Files {
         // Some file systems refuse to sync a directory; the file itself is safe.
         _ = fsync(parent)
         close(parent)
+    }
+
+    /// A file that has no name yet, and is gone if the process is killed; negative where there is no such thing.
+    static func openNameless(in directory: String) -> Int32 {
+        // Without /proc it could never get a name.
+        guard access("/proc/self/fd", F_OK) == 0 else { return -1 }
+        // As <fcntl.h> defines O_TMPFILE, by a macro that isn't imported.
+        let nameless = 0o20000000 | O_DIRECTORY
+        return open(directory, O_WRONLY | O_CLOEXEC | nameless, 0o666)
+    }
+
+    private static func give(_ descriptor: Int32, the name: String) -> Bool {
+        linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0
     }
 
     private static func unreadable(_ path: String, _ code: Int32) -> TensorFileError {
