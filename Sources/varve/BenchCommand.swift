@@ -5,7 +5,8 @@ struct BenchCommand: AsyncParsableCommand {
         commandName: "bench",
         abstract: "Measure what checkpoints and distribution cost, as ratios within one run.",
         subcommands: [
-            DataPlane.self, CodecBench.self, Sequences.self, Ratios.self, Restore.self, Scaling.self,
+            DataPlane.self, CodecBench.self, Sequences.self, Ratios.self, Restore.self, Recovery.self,
+            Scaling.self,
             PaperCommand.self,
         ])
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import PaperBench
 import Training
 
 extension BenchCommand {
@@ -20,6 +21,8 @@ extension BenchCommand {
         @Option(help: "Samples per worker and step.") var batch = 64
         @Option(help: "Shards.") var shards = 4
         @Option(help: "Values for every run, as with 'up --set'.") var set: [String] = []
+        @Option(help: ArgumentHelp("Write a report there (HTML, JSON, CSV).", valueName: "dir")) var report:
+            String?
         @Flag(help: "Machine output.") var json = false
 
         mutating func run() async throws {
@@ -50,11 +53,30 @@ extension BenchCommand {
                 ("processor_overhead_percent", text(overhead(\.processor))),
                 ("efficiency_per_core", text(efficiency)),
             ]
+            if let report { try self.report(fields).write(to: report) }
             if json {
                 print("{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}")
             } else {
                 for (name, value) in fields { print("\(name): \(value)") }
             }
+        }
+
+        private func report(_ fields: [(String, String)]) -> Report {
+            var command = "varve bench data-plane --pairs \(pairs) --steps \(steps) --batch \(batch)"
+            command += " --shards \(shards)" + set.map { " --set \($0)" }.joined()
+            let table = Table(
+                id: "data-plane", title: "Medians of \(pairs) pairs of runs",
+                columns: [.init("figure"), .init("value", isTiming: true)],
+                rows: fields.map { name, text in
+                    [.text(name), Double(text).map { .number($0) } ?? .text(text.replacing("\"", with: ""))]
+                })
+            return Report(
+                ReportSubject(
+                    name: "data-plane", title: "What checkpoints and distribution cost",
+                    about:
+                        "Training in one process, on a cluster, and on a cluster with a checkpoint every step."
+                ),
+                seed: 1, machine: machineName(), command: command, headline: table, sections: [])
         }
 
         private func note(_ line: String) { FileHandle.standardError.write(Data((line + "\n").utf8)) }

@@ -42,7 +42,7 @@ extension BenchCommand {
             let settings = PaperSettings(
                 scale: quick ? .quick(ratings: movielens) : .whole(ratings: movielens), seed: seed,
                 experiments: try experiments(),
-                threads: try threads(), command: command, machine: Self.machine)
+                threads: try threads(), command: command, machine: machineName())
             let paper = Paper(settings) { every, steps, batch in
                 let cost = try ClusterTiming(steps: steps, batch: batch).costPerStep(every: every)
                 return (cost.seconds, cost.processor)
@@ -113,16 +113,6 @@ extension BenchCommand {
             if let movielens { words.append("--movielens \(movielens)") }
             words.append("--seed \(seed)")
             return words.joined(separator: " ")
-        }
-
-        /// The processor's name, its cores and the system.
-        private static var machine: String {
-            let text = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
-            let line = text.split(separator: "\n").first { $0.hasPrefix("model name") }
-            let name = line?.split(separator: ":").last?.trimmingCharacters(in: .whitespaces)
-            let process = ProcessInfo.processInfo
-            return "\(name ?? "unknown processor"), \(process.activeProcessorCount) cores, "
-                + process.operatingSystemVersionString
         }
     }
 }

@@ -28,6 +28,8 @@ struct CodecBench: ParsableCommand {
     @Option(help: "The model a step later: same tensors, same shapes.") var target: String?
     @Option(help: "Rounds.") var rounds = 9
     @Option(help: "Bits of promotion: 1 to 16, or all.") var bits = "3"
+    @Option(help: ArgumentHelp("Write a report there (HTML, JSON, CSV).", valueName: "dir")) var report:
+        String?
     @Flag(help: "Print one JSON object.") var json = false
 
     func run() throws {
@@ -37,12 +39,14 @@ struct CodecBench: ParsableCommand {
         }
         let bits = try promotionBits(bits)
         let deltas = try self.deltas()
-        var cases: [String] = []
+        var trials: [CodecTrial] = []
         for delta in deltas {
             let bench = CodecTrial(delta, bits: bits)
             for _ in 0..<rounds { bench.round() }
-            cases.append(json ? bench.object : bench.text)
+            trials.append(bench)
         }
+        if let report { try self.report(trials, command: command).write(to: report) }
+        let cases = trials.map { json ? $0.object : $0.text }
         let exact = ExactTrial(BenchDelta(deltas[0], first: 1 << 22))
         print(
             json
@@ -54,6 +58,14 @@ struct CodecBench: ParsableCommand {
     }
 
     private var ownElements: Int { 1 << 23 }
+
+    /// What measures the same again.
+    private var command: String {
+        var words = ["varve bench codec --rounds \(rounds) --bits \(bits)"]
+        if let base, let target { words.append("--base \(base) --target \(target)") }
+        if let elements { words.append("--elements \(elements)") }
+        return words.joined(separator: " ")
+    }
 
     /// What is to be timed, at least one.
     private func deltas() throws -> [BenchDelta] {

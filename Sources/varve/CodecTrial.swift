@@ -172,7 +172,8 @@ final class CodecTrial {
         timings.median("subtract") <= timings.median("subtract_swift") ? "subtract" : "subtract_swift"
     }
 
-    private var figures: [(key: String, value: Double)] {
+    /// Every figure, ratios as medians over the rounds.
+    var figures: [(key: String, value: Double)] {
         let count = Double(base.count)
         var figures: [(String, Double)] = [
             ("entropy_bits", statistics?.entropyBits ?? .nan), ("ratio", statistics?.ratio ?? .nan),
@@ -201,6 +202,8 @@ final class CodecTrial {
         ]
         return figures
     }
+
+    var name: String { delta.name }
 
     var object: String {
         jsonObject(

@@ -113,6 +113,17 @@ def an_interrupted_drill_leaves_nothing(folder):
     expect(scratch(folder) == [], f"{scratch(folder)} is left")
 
 
+def recoveries_are_timed(folder):
+    os.environ["TMPDIR"] = folder
+    _, out, _ = varve("bench", "recovery", "--kills", "1", "--json", "--report", folder + "/report")
+    result = json.loads(out)
+    roles = {row["role"]: row for row in result["roles"]}
+    expect(result["verdict"] == "passed" and set(roles) == {"worker", "shard", "store", "coordinator"}, f"{result}")
+    expect(all(row["count"] == 1 and row["total"]["median"] > 0 for row in roles.values()), f"{roles}")
+    expect({"index.html", "drill.json", "junit.xml"} <= set(os.listdir(folder + "/report")), f"{os.listdir(folder + '/report')}")
+    expect(scratch(folder) == [], f"{scratch(folder)} is left")
+
+
 def children(pid):
     found = []
     for path in glob.glob("/proc/[0-9]*/stat"):
@@ -130,5 +141,5 @@ if __name__ == "__main__":
     main(
         [
             what_holds_passes, what_cannot_hold_fails, what_cannot_strike_is_not_run, what_is_wrong_is_told_before,
-            an_interrupted_drill_leaves_nothing,
+            an_interrupted_drill_leaves_nothing, recoveries_are_timed,
         ])

@@ -87,6 +87,14 @@ public struct DotChart: Chart {
     /// What is smaller is drawn hollow, at the axis' lower end.
     public var least = 0.0
 
+    public init(
+        title: String, axis: String, rows: [String], series: [String], dots: [[Dot?]], isLogarithmic: Bool,
+        isTight: Bool = false, least: Double = 0
+    ) {
+        (self.title, self.axis, self.rows, self.series) = (title, axis, rows, series)
+        (self.dots, self.isLogarithmic, self.isTight, self.least) = (dots, isLogarithmic, isTight, least)
+    }
+
     public var legend: [String] { series }
     public var hasLines: Bool { false }
 

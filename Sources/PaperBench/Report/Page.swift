@@ -7,15 +7,14 @@ struct Page {
         <!doctype html>
         <html lang="en"><head><meta charset="utf-8">
         <meta name="viewport" content="width=device-width, initial-scale=1">
-        <title>LC-Checkpoint on Varve</title>
+        <title>\(escaped(report.subject.title))</title>
         <style>\(PageStyle.css)</style></head><body><main>
-        <header><p class="kind">varve bench paper</p><h1>LC-Checkpoint on Varve</h1>
-        <p class="about">The experiments of “On Efficient Constructions of Checkpoints” (Chen, Liu, Ren, Jin, 2020) on the
-        code of this parameter server: what its checkpoints take, and what training loses when shards are lost.</p>
+        <header><p class="kind">varve bench \(report.subject.name)</p><h1>\(escaped(report.subject.title))</h1>
+        <p class="about">\(escaped(report.subject.about))</p>
         \(source(report.command))</header>
         \(headline)
         \(report.sections.map(section).joined(separator: "\n"))
-        <footer>Written by varve. Tables are beside this file as CSV, and together as paper.json.</footer>
+        <footer>Written by varve. Tables are beside this file as CSV, and together as \(report.subject.name).json.</footer>
         </main></body></html>
 
         """

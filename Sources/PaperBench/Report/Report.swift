@@ -89,16 +89,50 @@ public struct Section: Sendable {
     public var command: String
     public var charts: [any Chart]
     public var tables: [Table]
+
+    public init(
+        id: String, title: String, text: [String], command: String, charts: [any Chart], tables: [Table]
+    ) {
+        (self.id, self.title, self.text, self.command) = (id, title, text, command)
+        (self.charts, self.tables) = (charts, tables)
+    }
 }
 
-/// Everything that one run of the experiments found.
+/// What a report is of: the name of its files, and the words at its head.
+public struct ReportSubject: Sendable, Hashable {
+    public var name: String
+    public var title: String
+    public var about: String
+
+    public init(name: String, title: String, about: String) {
+        (self.name, self.title, self.about) = (name, title, about)
+    }
+
+    public static let paper = ReportSubject(
+        name: "paper", title: "LC-Checkpoint on Varve",
+        about: """
+            The experiments of “On Efficient Constructions of Checkpoints” (Chen, Liu, Ren, Jin, 2020) on the code of this \
+            parameter server: what its checkpoints take, and what training loses when shards are lost.
+            """)
+}
+
+/// Everything that one run of the experiments, or of a benchmark, found.
 public struct Report: Sendable {
+    public var subject: ReportSubject
     public var seed: UInt64
     public var machine: String
     public var command: String
     /// What was asked and what came out.
     public var headline: Table
     public var sections: [Section]
+
+    public init(
+        _ subject: ReportSubject = .paper, seed: UInt64, machine: String, command: String, headline: Table,
+        sections: [Section]
+    ) {
+        (self.subject, self.seed, self.machine, self.command) = (subject, seed, machine, command)
+        (self.headline, self.sections) = (headline, sections)
+    }
 
     public var tables: [Table] { [headline] + sections.flatMap(\.tables) }
 

@@ -1,13 +1,14 @@
 import Foundation
 
-/// The report as files: `paper.html`, `paper.json` and `tables/<id>.csv`.
+/// The report as files: `<name>.html`, `<name>.json` and `tables/<id>.csv`.
 public struct ReportFiles {
     /// By path inside the report's folder.
     public let contents: [String: Data]
 
     public init(_ report: Report) throws {
         var contents = [
-            "paper.html": Data(Page(report: report).html.utf8), "paper.json": try report.json(),
+            report.subject.name + ".html": Data(Page(report: report).html.utf8),
+            report.subject.name + ".json": try report.json(),
         ]
         for table in report.tables { contents["tables/\(table.id).csv"] = Data(table.csv.utf8) }
         self.contents = contents
