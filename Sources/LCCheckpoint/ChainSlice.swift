@@ -9,6 +9,8 @@ public struct ChainSlice {
     public let elements: Range<Int>
     /// Their bytes, once every frame was applied.
     public private(set) var bytes: [UInt8]
+    /// The last frame's metadata.
+    public let metadata: [UInt8]
 
     /// - Parameters:
     ///   - name: the section.
@@ -66,12 +68,17 @@ public struct ChainSlice {
             let frame = try Frame(
                 parsing: frames(index), inheriting: context, limits: limits, keptBy: caller)
             context = try frame.apply(
-                section: place, elements: window, blockLog2: log2, to: &memory, threads: threads)
+                section: place, elements: window, blockLog2: log2, to: &memory, isLast: index == count - 1,
+                threads: threads)
         }
         self.section = section
         self.elements = window
+        metadata = context?.metadata ?? []
         let width = section.format.byteCount
-        bytes = Array(memory[(window.lowerBound * width)..<(window.upperBound * width)])
+        // Where all were asked for they are there.
+        memory.removeSubrange((window.upperBound * width)...)
+        memory.removeSubrange(..<(window.lowerBound * width))
+        bytes = memory
     }
 }
 
@@ -92,7 +99,8 @@ extension ScopeLayout {
 extension Frame {
     /// Applies what touches some elements of one section.
     fileprivate func apply(
-        section place: Int, elements: Range<Int>, blockLog2: Int, to memory: inout [UInt8], threads: Int
+        section place: Int, elements: Range<Int>, blockLog2: Int, to memory: inout [UInt8], isLast: Bool,
+        threads: Int
     ) throws(CodecError) -> FrameContext {
         let scope = header.sections[place].scope
         let start = header.sections[..<place].reduce(0) { $0 + ($1.scope == scope ? $1.elementCount : 0) }
@@ -109,7 +117,8 @@ extension Frame {
             do throws(CodecError) {
                 return .success(
                     try decode(
-                        sections, wanted: wanted, keepsHistory: header.kind == .delta, threads: threads))
+                        sections, wanted: wanted, keepsHistory: header.kind == .delta && !isLast,
+                        threads: threads))
             } catch {
                 return .failure(error)
             }

@@ -77,19 +77,27 @@ public struct CodecModel: ModelContent {
     public func section(_ member: Member) -> SectionBytes { .memory(UnsafeRawBufferPointer(bytes(member))) }
     public func state(_ member: Member) -> SectionState { .memory(bytes(member)) }
 
-    /// Writes the model, or some of its tensors, as a file. It can be made again, so nobody waits for the disk.
-    public func write(to path: String, only chosen: Set<TensorName>? = nil) throws(TensorFileError) {
-        let members = tensors.filter { chosen?.contains($0.name) ?? true }
-        let header = try Safetensors.header(
-            of: members.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata)
-        try Files.writeAtomically(path, durable: false) { (write) throws(TensorFileError) in
-            try write(header)
-            for member in members { try write(UnsafeRawBufferPointer(bytes(member))) }
-        }
+    /// Writes the model as a file.
+    public func write(to path: String) throws(TensorFileError) {
+        try layout.write(tensors, to: path) { UnsafeRawBufferPointer(bytes($0)) }
     }
 }
 
 extension ModelLayout {
+    /// Writes some tensors, and the texts, as a file. It can be made again, so nobody waits for the disk.
+    ///
+    /// - Parameter bytes: those of a tensor.
+    public func write(
+        _ members: [Member], to path: String, _ bytes: (Member) -> UnsafeRawBufferPointer
+    ) throws(TensorFileError) {
+        let header = try Safetensors.header(
+            of: members.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata)
+        try Files.writeAtomically(path, durable: false) { (write) throws(TensorFileError) in
+            try write(header)
+            for member in members { try write(bytes(member)) }
+        }
+    }
+
     /// - Parameter path: the file's name, for the error's sentence.
     init(_ path: String, _ index: () throws(TensorFileError) -> SafetensorsIndex) throws(TensorFileError) {
         do throws(TensorFileError) {

@@ -92,10 +92,13 @@ public enum ModelFrames {
         try CodecModel(layout(of: frame, file: file), isEmpty: frame.header.kind == .delta)
     }
 
-    /// What a frame's metadata says of the model.
-    static func layout(of frame: Frame, file: String) throws(TensorFileError) -> ModelLayout {
+    /// What a frame's metadata, or a later one's, says of the model.
+    public static func layout(
+        of frame: Frame, metadata: [UInt8]? = nil, file: String
+    ) throws(TensorFileError) -> ModelLayout {
         do throws(TensorFileError) {
-            let model = try ModelLayout(table: frame.header.metadata, sections: frame.header.sections)
+            let model = try ModelLayout(
+                table: metadata ?? frame.header.metadata, sections: frame.header.sections)
             var formats: [TensorName: ElementFormat] = [:]
             for tensor in model.tensors { formats[tensor.name] = tensor.dtype.elementFormat }
             for section in frame.header.sections where formats[TensorName(section.name)] != section.format {

@@ -56,6 +56,15 @@ extension BenchCommand {
                     "\(folder) holds no sequence: S0.safetensors and S1.safetensors are needed",
                     exitCode: CommandFailure.missingInput)
             }
+            let later = try FileManager.default.contentsOfDirectory(atPath: folder).contains { name in
+                name.hasPrefix("S") && name.hasSuffix(".safetensors")
+                    && Int(name.dropFirst().dropLast(12)).map { $0 > states.count } ?? false
+            }
+            guard !later else {
+                throw CommandFailure(
+                    "\(folder) lacks S\(states.count).safetensors, and has later states",
+                    exitCode: CommandFailure.missingInput)
+            }
             let settings: [Int?] = [2, 3, 4, nil]
             let huffman = try settings.map {
                 try pack(states, CodecSettings(kind: .lc(bits: $0), entropy: .huffman))

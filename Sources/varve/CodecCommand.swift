@@ -171,6 +171,20 @@ struct CodecDecode: ParsableCommand {
         try check(output, isNoneOf: [base, delta])
         let state = try ModelFile(base)
         let memory = try FileMemory(reading: delta)
+        let frame: Frame
+        do throws(TensorFileError) {
+            frame = try restore(state, memory, threads: threads)
+        } catch {
+            throw try buildsOnAnother(state, memory, threads: threads) ?? error
+        }
+        let digest = frame.header.stateDigest
+        print(json ? jsonObject([("digest", jsonQuoted("\(digest)"))]) : "digest \(digest)")
+    }
+
+    /// Writes what the delta makes of the base.
+    private func restore(
+        _ state: ModelFile, _ memory: FileMemory, threads: Int
+    ) throws(TensorFileError) -> Frame {
         let frame = try ModelFrames.parse(
             UnsafeRawBufferPointer(memory.bytes), inheriting: state.context, file: delta, keptBy: memory)
         if frame.header.kind == .delta {
@@ -181,7 +195,19 @@ struct CodecDecode: ParsableCommand {
                 frame, to: &whole, digest: nil, file: delta, chained: false, threads: threads)
             try whole?.write(to: output)
         }
-        let digest = frame.header.stateDigest
-        print(json ? jsonObject([("digest", jsonQuoted("\(digest)"))]) : "digest \(digest)")
+        return frame
+    }
+
+    /// A good delta may make no sense with another model's layout: that is said in so many words.
+    private func buildsOnAnother(
+        _ state: ModelFile, _ memory: FileMemory, threads: Int
+    ) throws -> CommandFailure? {
+        let alone = try? Frame(parsing: UnsafeRawBufferPointer(memory.bytes), keptBy: memory)
+        guard let wanted = alone?.header.baseDigest else { return nil }
+        let own = try state.digest(threads: threads)
+        guard own != wanted else { return nil }
+        return CommandFailure(
+            "\(delta) doesn't build on \(base): it builds on the state \(wanted), and this is \(own)",
+            exitCode: CommandFailure.malformed)
     }
 }

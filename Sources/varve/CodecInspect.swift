@@ -25,8 +25,9 @@ struct CodecInspect: ParsableCommand {
         var elements: Int?
         var context: FrameContext?
         var order = RunOrder()
-        for range in ranges {
-            let (frame, scopes) = try read(memory, range, &context, elements: &elements)
+        for (index, range) in ranges.enumerated() {
+            let (frame, scopes) = try read(
+                memory, range, isLast: index == ranges.count - 1, &context, elements: &elements)
             if isRun { try order.take(frame.header, file: input) }
             if json {
                 objects.append(object(frame.header, scopes, byteCount: range.count))
@@ -47,7 +48,7 @@ struct CodecInspect: ParsableCommand {
     ///
     /// - Parameter elements: of the run's base. A frame that claims others isn't kept in memory for the next.
     private func read(
-        _ memory: FileMemory, _ range: Range<Int>, _ context: inout FrameContext?,
+        _ memory: FileMemory, _ range: Range<Int>, isLast: Bool, _ context: inout FrameContext?,
         elements: inout Int?
     ) throws -> (Frame, [ScopeReport]) {
         do throws(CodecError) {
@@ -56,7 +57,7 @@ struct CodecInspect: ParsableCommand {
                 keptBy: memory)
             let own = frame.header.sections.reduce(0) { $0 + $1.elementCount }
             if frame.header.kind == .base { elements = own }
-            let report = try frame.report(chained: own == elements)
+            let report = try frame.report(chained: !isLast && own == elements)
             if elements != nil { context = report.context }
             return (frame, report.scopes)
         } catch {

@@ -173,12 +173,12 @@ struct CodecUnpack: ParsableCommand {
         _ name: String, _ frames: [UnsafeRawBufferPointer], _ memory: FileMemory, threads: Int
     ) throws {
         let base = try ModelFrames.parse(frames[0], inheriting: nil, file: input, keptBy: memory)
-        let described = try ModelFrames.description(of: base, file: input)
         guard base.header.kind == .base else {
             throw CommandFailure(
                 "\(input) doesn't begin with a full state", exitCode: CommandFailure.malformed)
         }
-        guard let member = described.tensors.first(where: { $0.name == TensorName(name) }) else {
+        let layout = try ModelFrames.layout(of: base, file: input)
+        guard let member = layout.tensors.first(where: { $0.name == TensorName(name) }) else {
             throw CommandFailure("\(input) has no tensor \(name)", exitCode: CommandFailure.usage)
         }
         let slice: ChainSlice
@@ -187,8 +187,9 @@ struct CodecUnpack: ParsableCommand {
         } catch {
             throw CommandFailure("\(input): \(error)", exitCode: CommandFailure.malformed)
         }
-        described.bytes(member).copyBytes(from: slice.bytes)
-        try described.write(to: output, only: [member.name])
+        // The texts are those of the step that is restored.
+        let last = try ModelFrames.layout(of: base, metadata: slice.metadata, file: input)
+        try slice.bytes.withUnsafeBytes { bytes in try last.write([member], to: output) { _ in bytes } }
         report(frames.count - 1, [("tensor", jsonQuoted(name)), ("elements", "\(slice.elements.count)")])
     }
 }

@@ -20,7 +20,7 @@ struct FrameView {
         if let base = header.baseDigest { lines.append("  builds on \(base)") }
         for section in header.sections {
             lines.append(
-                "  section \(section.name): \(section.elementCount) x \(section.format), scope \(section.scope)"
+                "  section \(oneLine(section.name)): \(section.elementCount) x \(section.format), scope \(section.scope)"
             )
         }
         for (index, scope) in scopes.enumerated() {

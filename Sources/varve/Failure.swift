@@ -28,8 +28,24 @@ struct CommandFailure: Error, Hashable {
 
 extension CommandFailure: CustomStringConvertible {
     /// The message in one line, whatever was quoted in it.
-    var description: String {
-        message.split(whereSeparator: \.isNewline).joined(separator: " ")
+    var description: String { oneLine(message) }
+}
+
+/// A text from outside as one line that does nothing to a terminal: line breaks become spaces, other characters that aren't seen
+/// (control, direction of writing) are spelled out.
+func oneLine(_ text: String) -> String {
+    let line = text.split(whereSeparator: \.isNewline).joined(separator: " ")
+    guard line.unicodeScalars.contains(where: \.isUnseen) else { return line }
+    return line.unicodeScalars.map { $0.isUnseen ? "\\u{\(String($0.value, radix: 16))}" : String($0) }
+        .joined()
+}
+
+extension Unicode.Scalar {
+    fileprivate var isUnseen: Bool {
+        switch properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: true
+        default: false
+        }
     }
 }
 

@@ -95,9 +95,7 @@ struct TextTable: Sendable, Hashable {
 
     /// Adds a row; missing cells are empty, surplus ones are dropped, and a cell stays in its line.
     mutating func add(_ cells: [String]) {
-        let line = cells.prefix(columns.count).map {
-            $0.split(whereSeparator: \.isNewline).joined(separator: " ")
-        }
+        let line = cells.prefix(columns.count).map(oneLine)
         rows.append(line + Array(repeating: "", count: columns.count - line.count))
     }
 

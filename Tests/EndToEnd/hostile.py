@@ -3,6 +3,7 @@
 import ctypes
 import ctypes.util
 import gzip
+import json
 import os
 import resource
 import struct
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 
-from varve_e2e import VARVE, expect, main
+from varve_e2e import VARVE, expect, main, varve
 
 XXHASH = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
 XXHASH.XXH3_64bits.restype = ctypes.c_uint64
@@ -163,6 +164,45 @@ def runs(folder):
         refused("codec", "inspect", path, "--json")
 
 
+def small(path, value, texts=None, names=("w", "v")):
+    header = {name: {"dtype": "F32", "shape": [3], "data_offsets": [12 * k, 12 * k + 12]} for k, name in enumerate(names)}
+    header.update({"__metadata__": texts} if texts else {})
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + struct.pack(f"<{3 * len(names)}f", *[value + k for k in range(3 * len(names))]))
+    return path
+
+
+def texts_and_names(folder):
+    """A step's own texts come back; names do nothing to a terminal; a delta on another model says so; a gap in a sequence isn't passed over."""
+    run, out = folder + "/run.varve", folder + "/out.safetensors"
+    states = [small(f"{folder}/S{step}.safetensors", step / 8, {"format": "pt", "step": f"{step}"}) for step in range(3)]
+    varve("codec", "pack", *states, "-o", run)
+    for more in [], ["--tensor", "v"]:
+        for step in range(3):
+            varve("codec", "unpack", run, "--step", str(step), *more, "-o", out)
+            with open(out, "rb") as file:
+                size, = struct.unpack("<Q", file.read(8))
+                texts = json.loads(file.read(size))["__metadata__"]
+            expect(texts == {"format": "pt", "step": f"{step}"}, f"step {step} {more}: {texts}")
+    os.remove(states[1])
+    varve("codec", "encode", "--base", states[0], "--target", states[2], "-o", run)
+    other = small(folder + "/other", 5, names=("w", "u"))
+    code, _, err = varve("codec", "decode", "--base", other, "--delta", run, "-o", folder + "/none", check=False)
+    expect(code == 65 and "doesn't build on" in err, f"{code}: {err}")
+    code, _, err = varve("bench", "ratios", folder, check=False)
+    expect(code == 66, f"a sequence of one state: {code}: {err}")
+    small(states[1], 1)
+    os.rename(states[2], folder + "/S3.safetensors")
+    code, _, err = varve("bench", "ratios", folder, check=False)
+    expect(code == 66 and "lacks S2" in err, f"{code}: {err}")
+    small(folder + "/coloured", 1, names=("\x1b[31m", "a\nb"))
+    varve("codec", "pack", folder + "/coloured", "-o", run)
+    for command in ["pack", folder + "/coloured", "-o", run], ["inspect", run]:
+        _, out, _ = varve("codec", *command)
+        expect("\x1b" not in out and "[31m" in out, repr(out))
+
+
 def model_files(folder):
     path, out = f"{folder}/model.safetensors", f"{folder}/out.varve"
     for header in (
@@ -236,4 +276,4 @@ def cut_off_while_read(folder):
 
 
 if __name__ == "__main__":
-    main([bombs, runs, model_files, data_sets, configurations, cut_off_while_read])
+    main([bombs, runs, texts_and_names, model_files, data_sets, configurations, cut_off_while_read])

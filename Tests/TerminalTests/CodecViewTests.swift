@@ -34,6 +34,14 @@ import Testing
         return views
     }
 
+    /// What comes from a file does nothing to the terminal.
+    @Test func namesAreShownInOneLine() {
+        #expect(oneLine("größe [0] 重み") == "größe [0] 重み")
+        #expect(oneLine("a\nb\r\n c") == "a b  c")
+        #expect(oneLine("\u{1b}[31mred\u{202e}x\u{0}") == "\\u{1b}[31mred\\u{202e}x\\u{0}")
+        #expect(CommandFailure("no \u{7}\n bell", exitCode: 1).description == "no \\u{7}  bell")
+    }
+
     @Test(arguments: settings) func everyFrameOfAChainShowsItsCounts(_ settings: CodecSettings) throws {
         for view in try views(settings) {
             let text = view.lines(on: log).joined(separator: "\n")
