@@ -105,3 +105,16 @@ func patterns(_ values: [Float]) -> [UInt32] { values.map(\.bitPattern) }
 let everySetting: [CodecSettings] = [nil, 1, 2, 3, 4, 8, 16].flatMap { (bits: Int?) in
     [CodecSettings(kind: .lc(bits: bits)), CodecSettings(kind: .lc(bits: bits), entropy: .huffman)]
 }
+
+/// Two states of which one element in so many differs.
+func largeStates(_ count: Int, _ density: Int, _ numbers: inout Numbers) -> ([Float], [Float]) {
+    let base = (0..<count).map { _ in Float(Int(numbers.next() % 2001) - 1000) / 1024 }
+    var target = base.map { value in
+        let unit = Float(Int(numbers.next() % 65_537) - 32_768) / 32_768
+        return numbers.next() % UInt64(density) == 0 ? value + 0.1 * unit * unit * unit : value
+    }
+    for index in [3, 4096, 70_000] where index < count && density == 7 {
+        target[index] = Float(bitPattern: UInt32(truncatingIfNeeded: numbers.next()) | 0x7f80_0000)
+    }
+    return (base, target)
+}
