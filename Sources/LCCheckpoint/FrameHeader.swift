@@ -58,7 +58,8 @@ public struct FrameHeader: Hashable, Sendable {
     public var sections: [SectionLayout]
     /// One for each scope.
     public var scopes: [CodecSettings.Kind]
-    /// Opaque bytes that the frame carries; the state's digest covers them.
+    /// Opaque bytes that the frame carries; the state's digest covers them. Empty when the frame leaves them, or a part of them, to its
+    /// base and no context was given.
     public var metadata: [UInt8]
     /// The symbols of the frame before are needed: this one can't be applied to its base alone.
     public var needsPrevious: Bool

@@ -13,9 +13,6 @@ struct ScaledModel: Sendable {
 
     /// Symbols of classes: those of the highest level's class and below.
     private let classCount: Int
-    /// What a context is the sum of: by the average of classes' sizes, and by what it tells beside.
-    private let scales: [UInt16]
-    private let other: [UInt8]
     private let map: [UInt8]
     private let tableCount: Int
     private let steps: [ck_step]
@@ -31,27 +28,28 @@ struct ScaledModel: Sendable {
     /// Kinds of left neighbours and of previous symbols, each of which has contexts of its own.
     private static func others(usesPrevious: Bool) -> Int { usesPrevious ? 21 : 9 }
 
-    /// The kind of each left class, or of each previous symbol: its size, in wider steps where it is large, and a previous one's sign.
-    private static func otherTable(usesPrevious: Bool, classCount: Int) -> [UInt8] {
-        guard usesPrevious else {
-            return (0..<classCount).map { UInt8(kind(of: ($0 + 1) / 2, single: 4, step: 6, most: 8)) }
-        }
-        return (0..<256).map { symbol in
-            let size = (LevelClass.of(symbol) + 1) / 2
-            return UInt8(max(0, 2 * kind(of: size, single: 6, step: 4, most: 10) - symbol % 2))
-        }
+    /// The kind of each left class.
+    private static let leftKinds = (0..<LevelClass.count(2 * Level.maximum + 1)).map {
+        UInt8(kind(of: ($0 + 1) / 2, single: 4, step: 6, most: 8))
+    }
+    /// The kind of each previous symbol: its size, in wider steps where it is large, and its sign.
+    private static let previousKinds = (0..<256).map { symbol in
+        let size = (LevelClass.of(symbol) + 1) / 2
+        return UInt8(max(0, 2 * kind(of: size, single: 6, step: 4, most: 10) - symbol % 2))
     }
 
     private static func kind(of size: Int, single: Int, step: Int, most: Int) -> Int {
         size < single ? size : min(most, single + (size - single) / step)
     }
 
-    /// Scales are two to an octave.
-    private static func scaleTable(usesPrevious: Bool) -> [UInt16] {
+    /// What the average of classes' sizes adds to a context: scales are two to an octave.
+    private static let leftScales = scales(others(usesPrevious: false))
+    private static let previousScales = scales(others(usesPrevious: true))
+
+    private static func scales(_ others: Int) -> [UInt16] {
         (0..<Int(CK_SCALED_AVERAGES)).map { average in
             let octave = Int.bitWidth - 1 - (average + 1).leadingZeroBitCount
-            let half = ((average + 1) << 1) >> octave & 1
-            return UInt16((2 * octave + half) * others(usesPrevious: usesPrevious))
+            return UInt16((2 * octave + ((average + 1) << 1) >> octave & 1) * others)
         }
     }
 
@@ -122,8 +120,6 @@ struct ScaledModel: Sendable {
         self.map = map
         self.head = head
         classCount = LevelClass.count(alphabet)
-        scales = ScaledModel.scaleTable(usesPrevious: usesPrevious)
-        other = ScaledModel.otherTable(usesPrevious: usesPrevious, classCount: classCount)
         tableCount = tables.count
         steps = ContextTables.steps(tables)
         frequencies = []
@@ -139,8 +135,6 @@ struct ScaledModel: Sendable {
         }
         usesPrevious = flags == 1
         classCount = LevelClass.count(alphabet)
-        scales = ScaledModel.scaleTable(usesPrevious: usesPrevious)
-        other = ScaledModel.otherTable(usesPrevious: usesPrevious, classCount: classCount)
         var bits = BitReader(reader.rest)
         let tables = try ContextTables(
             &bits, contexts: ScaledModel.contextCount(usesPrevious: usesPrevious), alphabet: classCount,
@@ -164,7 +158,9 @@ struct ScaledModel: Sendable {
     // MARK: Blocks
 
     private func withKernel<Result>(_ body: (UnsafePointer<ck_scaled>) -> Result) -> Result {
-        other.withUnsafeBufferPointer { other in
+        let other = usesPrevious ? ScaledModel.previousKinds : ScaledModel.leftKinds
+        let scales = usesPrevious ? ScaledModel.previousScales : ScaledModel.leftScales
+        return other.withUnsafeBufferPointer { other in
             scales.withUnsafeBufferPointer { scales in
                 map.withUnsafeBufferPointer { map in
                     steps.withUnsafeBufferPointer { steps in

@@ -3,9 +3,6 @@ import CKernels
 // A scope encoded so that it misses its target by at most a given relative error: see UniformSearch.swift for how the
 // quantizer is found, UniformScope.swift for its symbols, MixedModel.swift for how they are coded.
 
-/// Elements up to which everything that may take less is tried.
-private let smallCount = 1 << 16
-
 /// Symbols that were found, how often each occurs, and how they would be coded.
 private struct UniformAttempt {
     var found: UniformSymbols
@@ -115,7 +112,6 @@ func encodeUniform(
     stream.writeHead(isLast: true, into: &heads)
     var least = 8 * Double(heads.count + stream.byteCount + 5 * restored.carried.count)
     // Where little is won the exact bits may take less; of a narrow format there are few.
-    let isSmall = count <= smallCount
     let isNarrow = vector.layout.formats.contains { $0.byteCount < 4 }
     if least > 0.2 * rawBits || (isNarrow && count <= LevelPlan.patientCount) {
         let exact = exactBits(vector.withoutRoots, threads: threads)
@@ -123,7 +119,7 @@ func encodeUniform(
         least = min(least, exact)
     }
     // Where deltas are nearly all alike, or many are beyond the highest level, buckets may say the same in less.
-    if isSmall || listed != nil || least > 2 * Double(count), !vector.layout.isRoot,
+    if !vector.layout.isRoot,
         let buckets = fewestBuckets(
             vector, error: bound, budget: budget, mostBits: least, threads: threads)
     {
@@ -142,40 +138,63 @@ func encodeUniform(
 
 /// The buckets that keep to an error in the fewest bits, if they take less than `mostBits` by their symbols' entropy.
 ///
-/// - Parameter budget: what the error comes to as a sum of squares, if it is known: then a look at a sample may do.
+/// - Parameter budget: what the error comes to as a sum of squares, if it is known: then a look at a sample tells what may do.
 func fewestBuckets(
     _ vector: ScopeVector, error: Double, budget: Double?, mostBits: Double, threads: Int
 ) -> BucketTable? {
-    if let budget, !mayKeep(vector, to: budget) { return nil }
-    let all = BucketTable(vector, bits: nil, threads: threads)
-    // Fewer buckets miss more.
-    guard relativeError(vector, all) <= error else { return nil }
-    var best = (buckets: all, bits: entropyBits(all.counts) + all.headBits)
-    for bits in 1...8 where 1 << bits < all.values.count {
+    let promising = budget.map { promisingBits(vector, budget: $0, mostBits: mostBits) }
+    // Fewer buckets than all miss more.
+    if promising == nil,
+        relativeError(vector, BucketTable(vector, bits: nil, threads: threads)) > error
+    {
+        return nil
+    }
+    for bits in promising ?? everyBits {
         let own = BucketTable(vector, bits: bits, threads: threads)
         guard relativeError(vector, own) <= error else { continue }
-        let ownBits = entropyBits(own.counts) + own.headBits
-        if ownBits < best.bits { best = (own, ownBits) }
-        break
+        // More buckets would miss less, and take more.
+        return entropyBits(own.counts) + own.headBits < mostBits ? own : nil
     }
-    return best.bits < mostBits ? best.buckets : nil
+    return nil
 }
 
-/// Elements that tell whether buckets are of any use.
+/// Bits of promotion, from the fewest buckets to all.
+private let everyBits: [Int?] = (1...8).map { $0 } + [nil]
+/// Elements that tell which of them are of any use.
 private let bucketSample = 1 << 15
 
-/// Whether all deltas' buckets may miss no more than `budget`: what they miss at least is told by a sample, from each bucket's variance.
-private func mayKeep(_ vector: ScopeVector, to budget: Double) -> Bool {
-    withSample(vector, bucketSample) { sample in
-        var tallies = [(count: Double, sum: Double, squares: Double)](repeating: (0, 0, 0), count: keyCount)
+/// Bits of promotion that may miss no more than `budget` and take less than `mostBits`, by a sample: each bucket misses its variance at
+/// least, and what isn't kept all of it.
+private func promisingBits(_ vector: ScopeVector, budget: Double, mostBits: Double) -> [Int?] {
+    var tallies = [(count: Double, sum: Double, squares: Double)](repeating: (0, 0, 0), count: keyCount)
+    let scale = withSample(vector, bucketSample) { sample in
         for delta in sample {
             let (key, value) = (Int(delta.bitPattern >> 23), Double(delta))
             tallies[key].count += 1
             tallies[key].sum += value
             tallies[key].squares += value * value
         }
-        let missed = tallies.reduce(0) { $0 + max(0, $1.squares - $1.sum * $1.sum / max(1, $1.count)) }
-        return missed * Double(vector.layout.count) / Double(max(1, sample.count)) < 2 * budget
+        return Double(vector.layout.count) / Double(max(1, sample.count))
+    }
+    // From the largest exponent on, as buckets are kept; those of exponent 0 never are.
+    let keys = stride(from: 254, through: 1, by: -1).flatMap { [$0, $0 + 256] }
+        .filter { tallies[$0].count > 0 }
+    let all = tallies.reduce((count: 0.0, squares: 0.0)) { ($0.count + $1.count, $0.squares + $1.squares) }
+    return everyBits.filter { bits in
+        let kept = keys.prefix(bits.map { 1 << $0 - 1 } ?? keyCount)
+        guard bits == nil || kept.count < keys.count else { return false }
+        var (missed, rest, own) = (all.squares, all.count, 0.0)
+        for key in kept {
+            let (count, sum, squares) = tallies[key]
+            missed -= squares - max(0, squares - sum * sum / count)
+            rest -= count
+            own -= count * log2(count / all.count)
+        }
+        if rest > 0 { own -= rest * log2(rest / all.count) }
+        // Of few a sample tells too little for two passes over all.
+        guard scale == 1 || rest < 0.75 * all.count else { return false }
+        let bitCount = own * scale + 31 * Double(kept.count)
+        return missed * scale < 1.5 * budget && bitCount < mostBits
     }
 }
 

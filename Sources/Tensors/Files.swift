@@ -68,7 +68,9 @@ public enum Files {
             try body(PartWriter(descriptor: descriptor, path: path))
             guard !durable || fsync(descriptor) == 0 else { throw unwritable(path, errno) }
             // Under another name first: a name that is taken can't be linked, only replaced.
-            guard !isNameless || give(descriptor, the: temporary) else { throw unwritable(path, errno) }
+            if isNameless, !give(descriptor, the: temporary) {
+                try copy(descriptor, to: temporary, path, durable)
+            }
             isOpen = false
             guard close(descriptor) == 0, rename(temporary, path) == 0 else { throw unwritable(path, errno) }
         } catch {
@@ -90,7 +92,25 @@ public enum Files {
         guard access("/proc/self/fd", F_OK) == 0 else { return -1 }
         // As <fcntl.h> defines O_TMPFILE, by a macro that isn't imported.
         let nameless = 0o20000000 | O_DIRECTORY
-        return open(directory, O_WRONLY | O_CLOEXEC | nameless, 0o666)
+        return open(directory, O_RDWR | O_CLOEXEC | nameless, 0o666)
+    }
+
+    /// For where a file may be nameless but never get a name.
+    private static func copy(
+        _ descriptor: Int32, to temporary: String, _ path: String, _ durable: Bool
+    ) throws(TensorFileError) {
+        let copy = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        guard copy >= 0 else { throw unwritable(path, errno) }
+        defer { close(copy) }
+        let size = lseek(descriptor, 0, SEEK_END)
+        var done: off_t = 0
+        while done < size {
+            let sent = sendfile(copy, descriptor, &done, 1 << 30)
+            guard sent > 0 || (sent < 0 && errno == EINTR) else {
+                throw unwritable(path, sent < 0 ? errno : 0)
+            }
+        }
+        guard !durable || fsync(copy) == 0 else { throw unwritable(path, errno) }
     }
 
     private static func give(_ descriptor: Int32, the name: String) -> Bool {

@@ -26,6 +26,7 @@ extension BenchCommand {
         @Flag(help: "Machine output.") var json = false
 
         mutating func run() async throws {
+            if let report { try makeFolder(report) }
             let local = try localSecondsPerSample()
             let timing = ClusterTiming(shards: shards, steps: steps, batch: batch, set: set)
             var off: [ClusterTiming.StepCost] = []
@@ -80,7 +81,9 @@ extension BenchCommand {
         }
 
         private func note(_ line: String) { FileHandle.standardError.write(Data((line + "\n").utf8)) }
-        private func text(_ value: Double) -> String { String(format: "%.3f", value) }
+        private func text(_ value: Double) -> String {
+            value.isFinite ? String(format: "%.3f", value) : "null"
+        }
         private func median(_ values: [Double]) -> Double {
             let sorted = values.sorted()
             return sorted.isEmpty ? .nan : (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2

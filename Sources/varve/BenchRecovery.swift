@@ -25,10 +25,12 @@ extension BenchCommand {
         @Flag(help: "Print one JSON object, and nothing else.") var json = false
 
         func validate() throws {
-            guard (1...1000).contains(kills) else { throw ValidationError("--kills is 1 to 1000") }
+            guard (1...500).contains(kills) else { throw ValidationError("--kills is 1 to 500") }
+            guard seed <= UInt64(Int64.max) else { throw ValidationError("--seed is below 2^63") }
         }
 
         mutating func run() async throws {
+            if let report { try makeFolder(report) }
             let session = DrillSession(json: json, engine: .processes)
             let result = await session.run(try drill(), seed: seed)
             if json {
@@ -52,14 +54,15 @@ extension BenchCommand {
         }
 
         private func drill() throws -> DrillFile {
-            var steps = ["  - {name: warm up, wait: step >= 40}"]
+            func step(_ members: String...) -> String { "  - " + members.joined(separator: "\n    ") }
+            var steps = [step("name: warm up", "wait: step >= 40")]
             for kill in 1...kills {
                 for role in ["worker", "shard", "store", "coordinator"] {
                     let target = role == "coordinator" ? role : "any \(role)"
-                    steps.append("  - {name: \(role) \(kill), fault: kill, target: \(target)}")
-                    steps.append("  - {name: \(role) \(kill) is back, wait: recovered, within: 60s}")
+                    steps.append(step("name: \(role) \(kill)", "fault: kill", "target: \(target)"))
+                    steps.append(step("name: \(role) \(kill) is back", "wait: recovered", "within: 60s"))
                     steps.append(
-                        "  - {name: \(role) \(kill) is forgotten, wait: committed >= +20, within: 60s}")
+                        step("name: \(role) \(kill) is forgotten", "wait: committed >= +20", "within: 60s"))
                 }
             }
             let text = """

@@ -11,6 +11,19 @@ func machineName() -> String {
         + process.operatingSystemVersionString
 }
 
+/// Makes a folder if it isn't there, before what it is for takes its time.
+func makeFolder(_ path: String) throws {
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue {
+        throw usage("\(path) is no folder: give another one for the report")
+    }
+    do {
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    } catch {
+        throw CommandFailure("can't make the folder \(path)", exitCode: CommandFailure.failed)
+    }
+}
+
 extension Report {
     /// Writes the report's files into a folder, which is made if it isn't there.
     func write(to folder: String) throws {

@@ -38,6 +38,7 @@ struct CodecBench: ParsableCommand {
                 "--elements is 4096 to 268435456, --rounds 1 to 1000", exitCode: CommandFailure.usage)
         }
         let bits = try promotionBits(bits)
+        if let report { try makeFolder(report) }
         let deltas = try self.deltas()
         var trials: [CodecTrial] = []
         for delta in deltas {
