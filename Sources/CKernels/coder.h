@@ -61,6 +61,14 @@ typedef struct {
 
 static inline uint32_t word_at(const uint8_t *bytes) { return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8; }
 
+// A state with another word if it needs one, without looking at how much is left.
+static inline uint32_t filled(uint32_t state, const uint8_t **next) {
+    bool low = state < LOWEST;
+    uint32_t more = state << 16 | word_at(*next);
+    *next += low ? 2 : 0;
+    return low ? more : state;
+}
+
 // False when the source is at its end.
 static inline bool refill(uint32_t *state, source_t *source) {
     if (source->end - source->next >= 2) {

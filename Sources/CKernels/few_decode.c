@@ -5,14 +5,6 @@
 
 #include "runs.h"
 
-// Without looking at how much is left.
-static inline uint32_t filled(uint32_t state, const uint8_t **next) {
-    bool low = state < LOWEST;
-    uint32_t more = state << 16 | word_at(*next);
-    *next += low ? 2 : 0;
-    return low ? more : state;
-}
-
 typedef struct {
     uint32_t base;
     uint8_t bits;

@@ -131,14 +131,6 @@ static inline __attribute__((always_inline)) uint32_t take_class(const ck_scaled
     return class;
 }
 
-// Without looking at how much is left.
-static inline uint32_t filled(uint32_t state, source_t *source) {
-    const bool low = state < LOWEST;
-    const uint32_t more = state << 16 | word_at(source->next);
-    source->next += low ? 2 : 0;
-    return choose(low, more, state);
-}
-
 static inline __attribute__((always_inline)) bool decode_classes(const ck_scaled *model, const uint8_t *bytes, size_t size,
                                                                  const uint8_t *previous, size_t count,
                                                                  uint16_t *classes, const bool has_previous) {
@@ -156,7 +148,7 @@ static inline __attribute__((always_inline)) bool decode_classes(const ck_scaled
             for (size_t lane = 0; lane < 4; lane++) {
                 const size_t i = lane * length + j;
                 classes[i] = (uint16_t)take_class(&own, &all[lane], previous, i, has_previous);
-                all[lane].state = filled(all[lane].state, &source);
+                all[lane].state = filled(all[lane].state, &source.next);
             }
         }
     }

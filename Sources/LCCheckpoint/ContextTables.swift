@@ -16,6 +16,15 @@ struct ContextTables {
         private(set) var slots: [UInt16] = []
         private(set) var info: [UInt32] = []
 
+        init() {}
+
+        /// - Parameter frequencies: of all tables, as many for each as the alphabet has symbols.
+        init(_ frequencies: ArraySlice<UInt16>, alphabet: Int) {
+            for start in stride(from: frequencies.startIndex, to: frequencies.endIndex, by: alphabet) {
+                add(frequencies[start..<(start + alphabet)])
+            }
+        }
+
         mutating func add(_ frequencies: ArraySlice<UInt16>) {
             var start: UInt32 = 0
             for (symbol, frequency) in frequencies.enumerated() {

@@ -14,7 +14,6 @@ struct ScaledModel: Sendable {
     /// Symbols of classes: those of the highest level's class and below.
     private let classCount: Int
     private let map: [UInt8]
-    private let tableCount: Int
     private let steps: [ck_step]
     /// Of what was read, table by table; and look-ups for decoding.
     private let frequencies: [UInt16]
@@ -120,7 +119,6 @@ struct ScaledModel: Sendable {
         self.map = map
         self.head = head
         classCount = LevelClass.count(alphabet)
-        tableCount = tables.count
         steps = ContextTables.steps(tables)
         frequencies = []
     }
@@ -141,7 +139,7 @@ struct ScaledModel: Sendable {
             stride: 1)
         guard bits.paddingIsZero else { throw .malformed("frame is damaged: bits after the frequencies") }
         _ = try reader.bytes(bits.bytesRead, "frequencies")
-        (map, tableCount, frequencies) = (tables.map, tables.count, tables.frequencies)
+        (map, frequencies) = (tables.map, tables.frequencies)
         steps = []
         head = []
     }
@@ -149,9 +147,7 @@ struct ScaledModel: Sendable {
     /// The same with what decoding looks up, which is large: it is made when blocks are decoded.
     func prepared() -> ScaledModel {
         var own = self
-        for table in 0..<tableCount {
-            own.lookups.add(frequencies[(table * classCount)..<((table + 1) * classCount)])
-        }
+        own.lookups = ContextTables.Lookups(frequencies[...], alphabet: classCount)
         return own
     }
 

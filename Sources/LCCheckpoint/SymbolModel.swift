@@ -112,10 +112,7 @@ struct SymbolModel: Sendable {
     /// The same with what decoding looks up, which is large: it is made when blocks are decoded.
     func prepared() -> SymbolModel {
         var own = self
-        var lookups = ContextTables.Lookups()
-        for table in 0..<tableCount {
-            lookups.add(frequencies[(table * alphabet)..<((table + 1) * alphabet)])
-        }
+        var lookups = ContextTables.Lookups(frequencies[..<(tableCount * alphabet)], alphabet: alphabet)
         if isSparse { lookups.add(frequencies[(tableCount * alphabet)...]) }
         (own.slots, own.info) = (lookups.slots, lookups.info)
         return own

@@ -53,7 +53,7 @@ extension BenchCommand {
                     try FileManager.default.removeItem(atPath: cells)
                 }
                 let result = try compute(paper, cells)
-                try ReportFiles(result).write(to: report)
+                try result.write(to: report)
                 try show(result)
             } catch let error as DataError {
                 throw dataFailure(error)
